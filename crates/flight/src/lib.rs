@@ -1,0 +1,1 @@
+//! Portcullis: crate under construction.
