@@ -1,0 +1,74 @@
+"""A mesh directory over the benchmark's tables: one contract a table, a user `bench` who sees everything through policies, and a user
+`analyst` with row filters and masks (20 % of customers with hashed names and partial phones; two of five order priorities, comments hidden)."""
+
+import os
+import shutil
+
+TYPES = {"int64": "long", "int32": "int", "string": "string", "date32[day]": "date"}
+MASKS = {("customer", "c_name"): "hash", ("customer", "c_phone"): "partial", ("orders", "o_comment"): "null"}
+
+POLICIES = """
+@id("bench-tables")
+permit(principal in Group::"benchers", action in [Action::"discover", Action::"query"], resource);
+
+@id("bench-rows")
+permit(principal in Group::"benchers", action == Action::"readRow", resource);
+
+@id("bench-columns")
+permit(principal in Group::"benchers", action in [Action::"viewClear"], resource);
+
+@id("analyst-tables")
+permit(principal in Group::"analysts", action in [Action::"discover", Action::"query"], resource);
+
+@id("analyst-rows")
+permit(principal in Group::"analysts", action == Action::"readRow", resource)
+unless { resource is Row::crm_customer || resource is Row::sales_orders };
+
+@id("analyst-customers")
+permit(principal in Group::"analysts", action == Action::"readRow", resource is Row::crm_customer)
+when { resource has c_mktsegment && resource.c_mktsegment == "BUILDING" };
+
+@id("analyst-orders")
+permit(principal in Group::"analysts", action == Action::"readRow", resource is Row::sales_orders)
+when { resource has o_orderpriority && ["1-URGENT", "2-HIGH"].contains(resource.o_orderpriority) };
+
+@id("analyst-columns")
+permit(principal in Group::"analysts", action in Action::"view", resource);
+"""
+
+VOCABULARY = "groups:\n  benchers: {}\n  analysts: {}\npurposes: [benchmark]\n"
+
+
+def _contract(table, entry):
+    lines = ["apiVersion: datamesh.io/v1", "kind: DataProduct", "metadata:", f"  name: {table}", f"  domain: {entry['domain']}",
+             "  version: 1.0.0", "  owner: benchmark", "outputPorts:", "  - name: table", f"    type: {entry['format']}-table",
+             "    connection: lake", f"    table: {entry['domain']}.{table}", "schema:", "  fields:"]
+    for name, kind in entry["schema"]:
+        kind = TYPES.get(kind) or kind.replace("decimal128", "decimal")
+        lines += [f"    - name: {name}", f"      type: \"{kind}\""]
+        if (table, name) in MASKS:
+            lines += [f"      constraints: {{pii: true, masking: {MASKS[table, name]}}}"]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder, lake, tables, hashes):
+    """`hashes`: {user: argon2 hash}. Returns the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(f"{folder}/policies")
+    for table, entry in tables.items():
+        os.makedirs(f"{folder}/catalogs/{entry['domain']}", exist_ok=True)
+        with open(f"{folder}/catalogs/{entry['domain']}/{table}.yaml", "w") as out:
+            out.write(_contract(table, entry))
+    with open(f"{folder}/catalogs/connections.yaml", "w") as out:
+        out.write(f"connections:\n  lake:\n    type: directory\n    url: file://{lake}\n")
+    with open(f"{folder}/policies/bench.cedar", "w") as out:
+        out.write(POLICIES)
+    with open(f"{folder}/policies/vocabulary.yaml", "w") as out:
+        out.write(VOCABULARY)
+    with open(f"{folder}/users.yaml", "w") as out:
+        out.write("users:\n")
+        for user, group in (("bench", "benchers"), ("analyst", "analysts")):
+            out.write(f"  {user}:\n    password: \"{hashes[user]}\"\n    groups: [{group}]\n")
+    with open(f"{folder}/portcullis.toml", "w") as out:
+        out.write('[listen]\nflight = "127.0.0.1:0"\n\n[identity]\nusers = "users.yaml"\n')
+    return folder
