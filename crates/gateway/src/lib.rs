@@ -1,1 +1,31 @@
-//! Portcullis: crate under construction.
+//! The gateway: every way in leads through here, in the same order, whatever protocol or tool a query came by.
+//!
+//! - **In:** a mesh directory (contracts, connections, policies, users, `portcullis.toml`), credentials, SQL.
+//! - **Out:** a [`Session`] for a credential, a [`QueryStream`] of governed rows for a statement, and what a principal
+//!   may know of the mesh ([`VisibleTable`], [`Described`], [`AccessReport`]). Signed tokens, tickets and handles.
+//! - **Must never know:** gRPC, HTTP, Flight SQL. The crates above translate [`ErrorKind`] to their wires' codes.
+//!
+//! `pipeline.rs` is the path of a query, to be read from top to bottom. `state.rs` holds what a query is planned
+//! against: catalogue, policies and users, compiled aside and swapped as one, so that no query ever sees half a change.
+
+mod access;
+mod check;
+pub mod config;
+mod describe;
+mod error;
+mod gateway;
+mod session;
+mod stream;
+mod tables;
+mod users;
+
+pub use access::{AccessReport, ColumnReport, TableReport};
+pub use check::check;
+pub use config::Config;
+pub use describe::Described;
+pub use error::{ErrorKind, GatewayError};
+pub use gateway::Gateway;
+pub use session::Session;
+pub use stream::QueryStream;
+pub use tables::VisibleTable;
+pub use users::hash_password;

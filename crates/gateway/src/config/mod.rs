@@ -1,0 +1,280 @@
+//! `portcullis.toml`: plain structs, parsed once, passed by value. docs/configuration.md is held against them.
+
+mod size;
+mod span;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use size::Size;
+pub use span::Span;
+
+use crate::error::GatewayError;
+
+/// The file's name in the mesh directory.
+pub const FILE: &str = "portcullis.toml";
+
+/// The gateway's configuration. Every key has a default; relative paths start at the mesh directory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the gateway listens.
+    pub listen: Listen,
+    /// Who may come in.
+    pub identity: Identity,
+    /// What a query, and all queries together, may use.
+    pub limits: Limits,
+    /// The audit journal.
+    pub audit: Audit,
+    /// Keys, by reference.
+    pub secrets: Secrets,
+    /// Contracts, connections and policies.
+    pub catalogue: Catalogue,
+}
+
+/// Where the gateway listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// Address and port for Flight SQL.
+    pub flight: SocketAddr,
+    /// Certificate chain (PEM). With it and `tls_key`, only TLS connections are accepted.
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of the certificate (PEM).
+    pub tls_key: Option<PathBuf>,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// The users file.
+    pub users: PathBuf,
+    /// How long a bearer token is valid after the login.
+    pub token_lifetime: Span,
+    /// How long tickets and prepared-statement handles are valid.
+    pub handle_lifetime: Span,
+    /// Failed logins of one user name within `login_window` before further ones are refused.
+    pub login_attempts: u32,
+    /// The window in which failed logins are counted.
+    pub login_window: Span,
+    /// Sessions whose options (`SET …`) are remembered; the longest unused are forgotten first.
+    pub session_options: u64,
+}
+
+/// What a query, and all queries together, may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Queries that run at the same time.
+    pub concurrent_queries: u32,
+    /// Queries that may wait for their turn; further ones are refused at once.
+    pub queued_queries: u32,
+    /// How long a query may wait for its turn.
+    pub queue_wait: Span,
+    /// How long a query may run, reading by the client included.
+    pub query_time: Span,
+    /// Memory for sorts, joins and aggregations of all queries together; beyond it they spill to disk.
+    pub memory: Size,
+    /// Where they spill to; None: the system's directory for temporary files.
+    pub spill_dir: Option<PathBuf>,
+    /// Disk space for spilling.
+    pub spill: Size,
+    /// Parallel streams of one query; 0: as many as there are cores.
+    pub partitions: u32,
+    /// Rows in a batch.
+    pub batch_rows: u32,
+    /// Longest statement.
+    pub statement: Size,
+    /// Deepest nesting of a statement's expressions and subqueries.
+    pub statement_depth: u32,
+}
+
+/// The audit journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Directory of the journal's segments.
+    pub dir: PathBuf,
+    /// A segment that has grown to this size is closed and a new one begun.
+    pub segment_size: Size,
+    /// A segment of this age is closed and a new one begun.
+    pub segment_age: Span,
+    /// Newest entries that `system.access_log` shows; `portcullis audit` searches all.
+    pub access_log_rows: u32,
+}
+
+/// Keys, by reference. A key has at least 32 bytes. Without a reference, one is generated into `keys_dir`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Secrets {
+    /// Signs tokens, tickets and handles. Replicas share it.
+    pub signing_key: Option<KeyRef>,
+    /// Keys the `hash` mask. Whoever has it can guess values: keep it apart from the data, and keep it, or hashes change.
+    pub mask_key: Option<KeyRef>,
+    /// Where generated keys are kept (directory mode 0700, files 0600).
+    pub keys_dir: PathBuf,
+}
+
+/// Where a secret is found; never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum KeyRef {
+    /// An environment variable.
+    Env(String),
+    /// A file; white space at its end does not count.
+    File(PathBuf),
+}
+
+/// Contracts, connections and policies.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Catalogue {
+    /// Directory of the contracts, with `connections.yaml`.
+    pub catalogs: PathBuf,
+    /// Directory of the policies, with `vocabulary.yaml` and `tests/`.
+    pub policies: PathBuf,
+    /// Whether changed files are taken up while the gateway runs.
+    pub watch: bool,
+    /// How long the files must have been quiet before a change is taken up.
+    pub watch_delay: Span,
+    /// A table's metadata is looked at again when it is older than this.
+    pub refresh_age: Span,
+    /// Memory for cached metadata of tables and files.
+    pub cache: Size,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        Listen { flight: SocketAddr::from((Ipv4Addr::LOCALHOST, 32010)), tls_certificate: None, tls_key: None }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Identity {
+        Identity {
+            users: PathBuf::from("users.yaml"),
+            token_lifetime: Span::hours(12),
+            handle_lifetime: Span::hours(24),
+            login_attempts: 10,
+            login_window: Span::minutes(1),
+            session_options: 10_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            concurrent_queries: 32,
+            queued_queries: 256,
+            queue_wait: Span::seconds(30),
+            query_time: Span::minutes(60),
+            memory: Size::mib(1024),
+            spill_dir: None,
+            spill: Size::mib(20 * 1024),
+            partitions: 0,
+            batch_rows: 8192,
+            statement: Size::mib(1),
+            statement_depth: 64,
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Audit {
+        Audit {
+            dir: PathBuf::from(".portcullis/audit"),
+            segment_size: Size::mib(64),
+            segment_age: Span::hours(24),
+            access_log_rows: 10_000,
+        }
+    }
+}
+
+impl Default for Secrets {
+    fn default() -> Secrets {
+        Secrets { signing_key: None, mask_key: None, keys_dir: PathBuf::from(".portcullis/keys") }
+    }
+}
+
+impl Default for Catalogue {
+    fn default() -> Catalogue {
+        Catalogue {
+            catalogs: PathBuf::from("catalogs"),
+            policies: PathBuf::from("policies"),
+            watch: true,
+            watch_delay: Span::millis(250),
+            refresh_age: Span::seconds(30),
+            cache: Size::mib(128),
+        }
+    }
+}
+
+impl Config {
+    /// Reads `portcullis.toml` of a mesh directory; all defaults where there is none.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument`, with file, line and column, if the file cannot be read or has an unknown key or wrong value.
+    pub fn load(mesh_dir: &Path) -> Result<Config, GatewayError> {
+        let path = mesh_dir.join(FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Config::parse(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(error) => Err(GatewayError::invalid(format!("cannot read `{}`: {error}", path.display()))),
+        }
+    }
+
+    /// Parses the text of a `portcullis.toml`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`].
+    pub fn parse(text: &str) -> Result<Config, GatewayError> {
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let (line, column) = error.span().map_or((0, 0), |span| position(text, span.start));
+            GatewayError::invalid(format!("{FILE}:{line}:{column}: {}", error.message()))
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The JSON Schema of `portcullis.toml`, for editors.
+    pub fn json_schema() -> serde_json::Value {
+        schemars::schema_for!(Config).to_value()
+    }
+
+    fn validate(&self) -> Result<(), GatewayError> {
+        let positive = [
+            ("limits.concurrent_queries", u64::from(self.limits.concurrent_queries)),
+            ("limits.batch_rows", u64::from(self.limits.batch_rows)),
+            ("limits.memory", self.limits.memory.bytes()),
+            ("limits.statement", self.limits.statement.bytes()),
+            ("limits.statement_depth", u64::from(self.limits.statement_depth)),
+            ("identity.login_attempts", u64::from(self.identity.login_attempts)),
+            ("audit.segment_size", self.audit.segment_size.bytes()),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
+            return Err(GatewayError::invalid(format!("{FILE}: `{key}` must be more than 0")));
+        }
+        if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
+            let message = "`listen.tls_certificate` and `listen.tls_key` belong together: give both or neither";
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        Ok(())
+    }
+}
+
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |tail| tail.chars().count()) + 1;
+    (line, column)
+}

@@ -1,0 +1,87 @@
+//! The gateway's one error, and how the errors of the stages below become it.
+
+use std::fmt;
+
+use portcullis_contract::Finding;
+
+/// What kind of error it is. The wires' codes are made from it, one to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request is wrong: bad SQL, wrong parameters, a broken file.
+    InvalidArgument,
+    /// What it names is not there, or not for this principal.
+    NotFound,
+    /// Policy refuses it.
+    PermissionDenied,
+    /// The credentials are wrong, or no longer valid.
+    Unauthenticated,
+    /// A store, a catalogue or the audit journal is away; trying again later may help.
+    Unavailable,
+    /// A limit was met: concurrency, memory, size, time.
+    ResourceExhausted,
+    /// Asked for something that this gateway does not do.
+    Unimplemented,
+    /// A fault of the gateway's.
+    Internal,
+    /// The query was cancelled.
+    Cancelled,
+}
+
+impl ErrorKind {
+    /// The word for it in the audit journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidArgument => "invalid_argument",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::PermissionDenied => "permission_denied",
+            ErrorKind::Unauthenticated => "unauthenticated",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::ResourceExhausted => "resource_exhausted",
+            ErrorKind::Unimplemented => "unimplemented",
+            ErrorKind::Internal => "internal",
+            ErrorKind::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What failed, in words that the principal may read: no value of a row, nothing that the principal may not discover.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct GatewayError {
+    /// What kind of error it is.
+    pub kind: ErrorKind,
+    /// What happened and what to do about it.
+    pub message: String,
+    /// Findings behind it, where the mesh itself is at fault (at start-up).
+    pub findings: Vec<Finding>,
+}
+
+impl GatewayError {
+    /// An error of this kind.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> GatewayError {
+        GatewayError { kind, message: message.into(), findings: Vec::new() }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> GatewayError {
+        GatewayError::new(ErrorKind::InvalidArgument, message)
+    }
+
+    pub(crate) fn unauthenticated(message: impl Into<String>) -> GatewayError {
+        GatewayError::new(ErrorKind::Unauthenticated, message)
+    }
+
+    pub(crate) fn internal(message: impl Into<String>) -> GatewayError {
+        GatewayError::new(ErrorKind::Internal, message)
+    }
+
+    pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> GatewayError {
+        self.findings = findings;
+        self
+    }
+}

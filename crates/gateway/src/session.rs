@@ -1,0 +1,72 @@
+//! A session: who is asking, how they proved it, from where, and for which purpose.
+
+use std::net::SocketAddr;
+
+use uuid::Uuid;
+
+/// An authenticated principal. Groups and attributes are not part of it: they are looked up in the users file at each
+/// call, so that a change there (or the removal of a user) is felt at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    id: String,
+    user: String,
+    authentication: &'static str,
+    purpose: Option<String>,
+    client: Option<SocketAddr>,
+    expires_ms: Option<i64>,
+}
+
+impl Session {
+    pub(crate) fn new(user: &str, authentication: &'static str) -> Session {
+        Session::resumed(Uuid::new_v4().simple().to_string(), user.to_owned(), authentication, None)
+    }
+
+    pub(crate) fn resumed(id: String, user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
+        Session { id, user, authentication, purpose: None, client: None, expires_ms }
+    }
+
+    /// The id of the session. A token keeps it, so options set in a session hold for all calls with its token.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The principal's id.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// How the principal authenticated: `password`, `token` or `local`.
+    pub fn authentication(&self) -> &str {
+        self.authentication
+    }
+
+    /// The purpose stated with the credentials or the call (`SET purpose` comes before it).
+    pub fn purpose(&self) -> Option<&str> {
+        self.purpose.as_deref()
+    }
+
+    /// The client's address, None for the command line.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.client
+    }
+
+    /// When the token that this session came from expires, in milliseconds since 1970.
+    pub fn expires_ms(&self) -> Option<i64> {
+        self.expires_ms
+    }
+
+    /// The same session with this purpose; an empty text or None keeps the one it has.
+    #[must_use]
+    pub fn with_purpose(mut self, purpose: Option<String>) -> Session {
+        let stated = purpose.map(|purpose| purpose.trim().to_owned()).filter(|purpose| !purpose.is_empty());
+        self.purpose = stated.or(self.purpose);
+        self
+    }
+
+    /// The same session, as seen from this address.
+    #[must_use]
+    pub fn with_client(mut self, client: Option<SocketAddr>) -> Session {
+        self.client = client.or(self.client);
+        self
+    }
+}
