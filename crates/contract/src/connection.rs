@@ -1,0 +1,91 @@
+//! Connections: the physical stores and catalogues of the platform, with secrets by reference only.
+
+use crate::finding::Position;
+
+/// An entry of `catalogs/connections.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Name, by which output ports refer to it.
+    pub name: String,
+    /// What it connects to.
+    pub kind: ConnectionKind,
+    /// Where it is declared.
+    pub position: Position,
+}
+
+/// What a connection connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// A directory of tables: a path or an object-store prefix.
+    Directory {
+        /// `s3://bucket/prefix`, an absolute path, or a path relative to the mesh directory; without a trailing `/`.
+        url: String,
+        /// How to reach the store.
+        store: StoreOptions,
+    },
+    /// An Iceberg REST catalogue.
+    IcebergRest {
+        /// Base URI of the catalogue.
+        uri: String,
+        /// Warehouse to ask for.
+        warehouse: Option<String>,
+        /// Path prefix, where the catalogue does not tell it itself.
+        prefix: Option<String>,
+        /// How the gateway proves who it is.
+        auth: RestAuth,
+        /// How to reach the store behind the catalogue.
+        store: StoreOptions,
+    },
+}
+
+/// How the gateway proves to an Iceberg REST catalogue who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum RestAuth {
+    /// Not at all.
+    #[default]
+    None,
+    /// With a fixed token.
+    Bearer {
+        /// The token.
+        token: SecretRef,
+    },
+    /// OAuth2 client credentials.
+    ClientCredentials {
+        /// Client id.
+        client_id: String,
+        /// Client secret.
+        client_secret: SecretRef,
+        /// Scope to ask for.
+        scope: Option<String>,
+        /// Token endpoint, where it is not the catalogue's own.
+        token_uri: Option<String>,
+    },
+}
+
+/// How to reach an object store. Empty for files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StoreOptions {
+    /// Endpoint URL, for stores that are not AWS.
+    pub endpoint: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Access key id.
+    pub access_key_id: Option<SecretRef>,
+    /// Secret access key.
+    pub secret_access_key: Option<SecretRef>,
+    /// Session token.
+    pub session_token: Option<SecretRef>,
+    /// Whether `http://` endpoints are allowed.
+    pub allow_http: bool,
+    /// Whether the bucket is part of the host name rather than of the path.
+    pub virtual_hosted: bool,
+}
+
+/// Where a secret is to be found. Never the secret itself, so it may be printed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SecretRef {
+    /// Environment variable.
+    Env(String),
+    /// File, relative to the mesh directory or absolute; its text without the trailing line end.
+    File(String),
+}

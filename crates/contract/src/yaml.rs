@@ -1,0 +1,1 @@
+//! YAML with positions: typed getters that report what is wrong, where.
