@@ -5,8 +5,8 @@ use std::path::PathBuf;
 /// What went wrong with the journal, on which file, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// Another process has the journal open for writing.
-    #[error("the audit journal `{}` is in use by another process: stop it, or give this one its own `audit.dir`", dir.display())]
+    /// Too many processes have the journal open for writing.
+    #[error("the audit journal `{}` is in use by too many processes: stop one, or give this one its own `audit.dir`", dir.display())]
     Locked {
         /// The journal's directory.
         dir: PathBuf,

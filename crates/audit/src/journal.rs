@@ -46,17 +46,17 @@ struct Shared {
 }
 
 impl Journal {
-    /// Opens the journal in `dir` for writing, making the directory if need be. Repairs a line that a crash tore, and
-    /// keeps other writers off until it is closed.
+    /// Opens the journal in `dir` for writing, making the directory if need be. Other processes may have it
+    /// open too: each writes to a directory of its own below `dir`, one at a time. Repairs a line that a crash tore.
     ///
     /// # Errors
     ///
-    /// [`AuditError::Locked`] if another process writes there, [`AuditError::Io`] if the directory cannot be used.
+    /// [`AuditError::Locked`] if too many processes write there, [`AuditError::Io`] if the directory cannot be used.
     pub fn open(dir: &Path, options: JournalOptions) -> Result<Journal, AuditError> {
         segment::make_dir(dir)?;
-        let lock = segment::lock(dir)?;
+        let (strand, lock) = segment::take_strand(dir)?;
         let (commands, inbox) = mpsc::channel();
-        let writer = Writer::open(dir, options, lock)?;
+        let writer = Writer::open(&strand, options, lock)?;
         std::thread::Builder::new()
             .name("audit-journal".to_owned())
             .spawn(move || writer.run(&inbox))

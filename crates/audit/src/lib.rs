@@ -9,8 +9,9 @@
 //! # Guarantees
 //!
 //! [`Journal::begin`] returns only when its record is on the disk. Many callers share one `fdatasync`. If the record
-//! cannot be written, `begin` fails, and the caller must not answer the query. One process writes at a time (a lock
-//! file holds the others off); any number may search meanwhile. A line torn by a crash is removed at the next start,
+//! cannot be written, `begin` fails, and the caller must not answer the query. Every process that writes has a
+//! directory of its own below the journal's, held by a lock file, so that lines of two never mix; a search reads all of
+//! them as one, also while they are written. A line torn by a crash is removed at the next start,
 //! with a note in the journal that says so, and entries whose end nobody recorded are reported as `interrupted`.
 
 mod error;

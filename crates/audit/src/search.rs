@@ -71,45 +71,16 @@ fn mentions(entry: &Entry, text: &str) -> bool {
 ///
 /// [`AuditError::Io`] if the directory cannot be listed.
 pub fn search(dir: &Path, query: &Query) -> Result<Search, AuditError> {
-    // The lock is looked at first: what is without an end in a journal that nobody writes is interrupted.
-    let live = segment::is_locked(dir);
-    let mut segments: VecDeque<Segment> = segment::list(dir)?.into();
-    if let Some(since) = query.since_ms {
-        // A segment ends where the next one begins.
-        while segments.get(1).is_some_and(|next| next.begun_ms.saturating_add(CLOCK_MARGIN_MS) < since) {
-            segments.pop_front();
-        }
-    }
-    Ok(Search {
-        query: query.clone(),
-        segments,
-        lines: Vec::new().into_iter(),
-        path: PathBuf::new(),
-        unfinished: if live { EntryStatus::Running } else { EntryStatus::Interrupted },
-        live,
-        ends: HashMap::new(),
-        waiting: VecDeque::new(),
-        left: query.limit.unwrap_or(usize::MAX),
-        done: false,
-    })
+    let strands = segment::strands(dir)?.iter().map(|strand| Strand::open(strand, query)).collect::<Result<_, _>>()?;
+    Ok(Search { query: query.clone(), strands, left: query.limit.unwrap_or(usize::MAX) })
 }
 
 /// The entries found, as an iterator.
 #[derive(Debug)]
 pub struct Search {
     query: Query,
-    segments: VecDeque<Segment>,
-    lines: vec::IntoIter<(usize, Vec<u8>)>,
-    path: PathBuf,
-    /// Newest first: what an entry without an end is, at this point of the journal.
-    unfinished: EntryStatus,
-    live: bool,
-    /// Newest first: ends whose beginning is still to come.
-    ends: HashMap<String, Line>,
-    /// Oldest first: entries in order, of which the first may still wait for its end.
-    waiting: VecDeque<Entry>,
+    strands: Vec<Strand>,
     left: usize,
-    done: bool,
 }
 
 impl Iterator for Search {
@@ -131,6 +102,71 @@ impl Iterator for Search {
 }
 
 impl Search {
+    /// The next entry of all strands, whether it is wanted or not.
+    fn step(&mut self) -> Option<Result<Entry, AuditError>> {
+        for strand in &mut self.strands {
+            if strand.head.is_none() {
+                match strand.step() {
+                    Some(Ok(entry)) => strand.head = Some(entry),
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
+                }
+            }
+        }
+        let heads = self.strands.iter_mut().filter(|strand| strand.head.is_some());
+        let at = |strand: &&mut Strand| strand.head.as_ref().map(|entry| entry.at_ms);
+        let next = match self.query.order {
+            Order::NewestFirst => heads.max_by_key(at),
+            Order::OldestFirst => heads.min_by_key(at),
+        };
+        next.and_then(|strand| strand.head.take()).map(Ok)
+    }
+}
+
+/// What one writer after the other wrote into one directory.
+#[derive(Debug)]
+struct Strand {
+    order: Order,
+    segments: VecDeque<Segment>,
+    lines: vec::IntoIter<(usize, Vec<u8>)>,
+    path: PathBuf,
+    /// Newest first: what an entry without an end is, at this point of the journal.
+    unfinished: EntryStatus,
+    live: bool,
+    /// Newest first: ends whose beginning is still to come.
+    ends: HashMap<String, Line>,
+    /// Oldest first: entries in order, of which the first may still wait for its end.
+    waiting: VecDeque<Entry>,
+    done: bool,
+    /// The entry that waits to be merged with those of other strands.
+    head: Option<Entry>,
+}
+
+impl Strand {
+    fn open(dir: &Path, query: &Query) -> Result<Strand, AuditError> {
+        // The lock is looked at first: what is without an end in a journal that nobody writes is interrupted.
+        let live = segment::is_locked(dir);
+        let mut segments: VecDeque<Segment> = segment::list(dir)?.into();
+        if let Some(since) = query.since_ms {
+            // A segment ends where the next one begins.
+            while segments.get(1).is_some_and(|next| next.begun_ms.saturating_add(CLOCK_MARGIN_MS) < since) {
+                segments.pop_front();
+            }
+        }
+        Ok(Strand {
+            order: query.order,
+            segments,
+            lines: Vec::new().into_iter(),
+            path: PathBuf::new(),
+            unfinished: if live { EntryStatus::Running } else { EntryStatus::Interrupted },
+            live,
+            ends: HashMap::new(),
+            waiting: VecDeque::new(),
+            done: false,
+            head: None,
+        })
+    }
+
     /// The next entry, whether it is wanted or not.
     fn step(&mut self) -> Option<Result<Entry, AuditError>> {
         loop {
@@ -154,7 +190,7 @@ impl Search {
     }
 
     fn take(&mut self, line: Line) -> Option<Entry> {
-        match self.query.order {
+        match self.order {
             Order::NewestFirst => self.take_backwards(line),
             Order::OldestFirst => {
                 self.take_forwards(line);
@@ -201,7 +237,7 @@ impl Search {
     /// The next line in the order of the search.
     fn line(&mut self) -> Option<Result<Line, AuditError>> {
         loop {
-            let next = match self.query.order {
+            let next = match self.order {
                 Order::NewestFirst => self.lines.next_back(),
                 Order::OldestFirst => self.lines.next(),
             };
@@ -212,7 +248,7 @@ impl Search {
                     reason: error.to_string(),
                 }));
             }
-            let segment = match self.query.order {
+            let segment = match self.order {
                 Order::NewestFirst => self.segments.pop_back(),
                 Order::OldestFirst => self.segments.pop_front(),
             };

@@ -9,8 +9,11 @@ use crate::error::AuditError;
 
 const SUFFIX: &str = ".jsonl";
 const LOCK: &str = "writer.lock";
-const LOCK_ATTEMPTS: u32 = 5;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
+const LOCK_ATTEMPTS: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const STRAND: &str = "writer-";
+/// Processes that may write to one journal at the same time.
+const STRANDS: u32 = 64;
 
 /// One segment: its number counts up from 1, and its name says when it was begun.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,19 +65,48 @@ pub(crate) fn make_dir(dir: &Path) -> Result<(), AuditError> {
     Ok(())
 }
 
-/// Takes the writer's lock. It is held as long as the file is open, so a crash releases it.
-pub(crate) fn lock(dir: &Path) -> Result<File, AuditError> {
+/// The strands of a journal: one directory for each writer there was at the same time.
+pub(crate) fn strands(dir: &Path) -> Result<Vec<PathBuf>, AuditError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(AuditError::io("list", dir)(error)),
+    };
+    let mut strands = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(AuditError::io("list", dir))?.path();
+        let number = path.file_name().and_then(|name| name.to_str()?.strip_prefix(STRAND)?.parse::<u32>().ok());
+        strands.extend(number.filter(|_| path.is_dir()).map(|number| (number, path)));
+    }
+    strands.sort();
+    Ok(strands.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The first strand that no other process writes, and its lock.
+pub(crate) fn take_strand(dir: &Path) -> Result<(PathBuf, File), AuditError> {
+    for number in 1..=STRANDS {
+        let strand = dir.join(format!("{STRAND}{number}"));
+        make_dir(&strand)?;
+        if let Some(lock) = lock(&strand)? {
+            return Ok((strand, lock));
+        }
+    }
+    Err(AuditError::Locked { dir: dir.to_owned() })
+}
+
+/// Takes a writer's lock. It is held as long as the file is open, so a crash releases it.
+fn lock(dir: &Path) -> Result<Option<File>, AuditError> {
     let path = dir.join(LOCK);
     let file = private().create(true).truncate(false).write(true).open(&path).map_err(AuditError::io("open", &path))?;
     // A search that looks whether the journal is in use holds the lock for a moment.
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
             Err(TryLockError::Error(source)) => return Err(AuditError::io("lock", &path)(source)),
         }
     }
-    Err(AuditError::Locked { dir: dir.to_owned() })
+    Ok(None)
 }
 
 /// Whether a process has the journal open for writing now.

@@ -47,7 +47,8 @@ fn oldest_first() -> Query {
 }
 
 fn segments(dir: &Path) -> Vec<std::path::PathBuf> {
-    crate::segment::list(dir).unwrap().into_iter().map(|segment| segment.path).collect()
+    let strands = crate::segment::strands(dir).unwrap();
+    strands.iter().flat_map(|strand| crate::segment::list(strand).unwrap()).map(|segment| segment.path).collect()
 }
 
 fn open(dir: &Path) -> Journal {
@@ -103,16 +104,26 @@ async fn a_cancelled_begin_leaves_an_entry_that_has_ended() {
 }
 
 #[tokio::test]
-async fn one_writer_at_a_time() {
+async fn writers_keep_apart_and_are_read_as_one() {
     let dir = TempDir::new().unwrap();
-    let journal = open(dir.path());
-    let error = Journal::open(dir.path(), JournalOptions::default()).unwrap_err();
-    assert!(matches!(error, AuditError::Locked { .. }), "{error}");
-    journal.close().await;
-    let error = journal.begin(begin("late", "ana", "a.b")).await.unwrap_err();
+    let (first, second) = (open(dir.path()), open(dir.path()));
+    for round in 0..3 {
+        for (journal, name) in [(&first, "a"), (&second, "b")] {
+            let entry = journal.begin(begin(&format!("{name}{round}"), "ana", "a.b")).await.unwrap();
+            entry.complete(Outcome::of(Status::Success));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    assert_eq!(segments(dir.path()).len(), 2);
+    assert_eq!(ids(dir.path(), &oldest_first()), ["a0", "b0", "a1", "b1", "a2", "b2"]);
+    assert_eq!(ids(dir.path(), &Query { limit: Some(3), ..Query::default() }), ["b2", "a2", "b1"]);
+    first.close().await;
+    let error = first.begin(begin("late", "ana", "a.b")).await.unwrap_err();
     assert!(matches!(error, AuditError::Closed), "{error}");
+    // The place of the one that went is taken by the next one that comes.
     open(dir.path()).close().await;
-    assert!(ids(dir.path(), &Query::default()).is_empty());
+    second.close().await;
+    assert_eq!(segments(dir.path()).len(), 2);
 }
 
 #[cfg(unix)]
@@ -123,10 +134,11 @@ async fn files_are_private() {
     let dir = base.path().join("a/b");
     open(&dir).close().await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&dir), 0o700);
-    for file in fs::read_dir(&dir).unwrap() {
-        assert_eq!(mode(&file.unwrap().path()), 0o600);
-    }
+    let strand = dir.join("writer-1");
+    assert_eq!((mode(&dir), mode(&strand)), (0o700, 0o700));
+    let files: Vec<_> = fs::read_dir(&strand).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 2);
+    files.iter().for_each(|file| assert_eq!(mode(file), 0o600));
 }
 
 #[tokio::test]
@@ -170,24 +182,26 @@ async fn a_damaged_line_is_reported_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_callers_share_a_journal_and_each_gets_its_record() {
+async fn many_callers_share_one_sync_and_each_gets_its_record() {
     let dir = TempDir::new().unwrap();
-    let journal =
-        Journal::open(dir.path(), JournalOptions { segment_bytes: 4096, ..JournalOptions::default() }).unwrap();
-    let tasks: Vec<_> = (0..200)
-        .map(|number| {
+    // Every write begins a segment, so segments count writes.
+    let journal = Journal::open(dir.path(), JournalOptions { segment_bytes: 1, ..JournalOptions::default() }).unwrap();
+    for wave in 0..4 {
+        let start = |number: u64| {
             let journal = journal.clone();
             tokio::spawn(async move {
                 let entry = journal.begin(begin(&format!("q{number}"), "ana", "a.b")).await.unwrap();
                 entry.complete(Outcome { rows: number, ..Outcome::of(Status::Success) });
             })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+        };
+        let tasks: Vec<_> = (wave * 50..(wave + 1) * 50).map(start).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
     journal.close().await;
-    assert!(segments(dir.path()).len() > 3);
+    let writes = segments(dir.path()).len();
+    assert!((5..200).contains(&writes), "{writes} writes for 400 records");
     for query in [Query::default(), oldest_first()] {
         let entries = found(dir.path(), &query);
         assert_eq!(entries.len(), 200);
@@ -260,7 +274,9 @@ async fn begin_fails_while_the_disk_refuses_and_recovers_afterwards() {
 #[test]
 fn a_full_disk_is_met_at_the_start() {
     let dir = TempDir::new().unwrap();
-    let segment = crate::segment::Segment::new(dir.path(), 1, now_ms());
+    let strand = dir.path().join("writer-1");
+    fs::create_dir(&strand).unwrap();
+    let segment = crate::segment::Segment::new(&strand, 1, now_ms());
     std::os::unix::fs::symlink("/dev/full", segment.path).unwrap();
     let error = Journal::open(dir.path(), JournalOptions::default()).unwrap_err().to_string();
     assert!(error.contains("No space left on device"), "{error}");
