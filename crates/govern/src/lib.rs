@@ -1,1 +1,31 @@
-//! Portcullis: crate under construction.
+//! Decides: which rows and which parts of which columns a subject's statement may read.
+//!
+//! **For**: turning SQL and policies into a plan that cannot show more than it may. **In**: a catalogue of contracts,
+//! policy sources, a subject (principal and circumstances), a statement. **Out**: a [`Verdict`]: a [`GovernedPlan`]
+//! with a [`Decision`], or a refusal with a reason; and reports about who may see what.
+//! **Must never know**: the clock, the environment, files, networks, async runtimes (`clippy.toml` bans them); how data
+//! is stored or executed; who is connected how. The same values in give the same values out.
+//!
+//! A statement goes [`sql::parse`] → [`Planner::govern`]; nothing else makes a [`GovernedPlan`].
+
+pub mod explain;
+pub mod mask;
+pub mod plan;
+pub mod policy;
+pub mod schema;
+pub mod sql;
+
+mod error;
+
+pub use error::GovernError;
+pub use explain::{AccessReport, explain_access};
+pub use mask::MaskKey;
+pub use plan::{
+    CATALOGUE, ColumnUse, Decision, GovernedPlan, NoSystemTables, Parameter, Planner, Reason, ReasonKind, ScanSource,
+    SystemTable, SystemTables, Verdict, parameter_schema, visible_schema,
+};
+pub use policy::{
+    Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
+    RequestContext, RowFilter, Subject, TableAction, TableDecision, Vocabulary,
+};
+pub use sql::{ExplainKind, ParseLimits, Setting, Statement, StatementKind, parse};

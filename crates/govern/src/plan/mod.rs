@@ -1,0 +1,195 @@
+//! From one statement and one subject to a [`Verdict`].
+
+mod context;
+mod display;
+mod functions;
+mod governed;
+mod information_schema;
+mod lineage;
+mod params;
+mod rewrite;
+mod source;
+mod system;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, ParamValues, Result};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Analyzer;
+use datafusion::sql::planner::{ContextProvider, SqlToRel, object_name_to_table_reference};
+
+pub use context::CATALOGUE;
+pub(crate) use functions::TABLE_FUNCTIONS;
+pub use functions::function_names;
+pub use governed::GovernedPlan;
+pub use information_schema::INFORMATION_SCHEMA;
+pub use lineage::{Lineage, SourceColumn, lineage};
+pub use params::{Parameter, parameter_schema};
+pub use source::{ScanSource, visible_schema};
+pub use system::{NoSystemTables, SYSTEM_SCHEMA, SystemTable, SystemTables};
+pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
+
+use crate::mask::{MaskKey, Masks};
+use crate::policy::{Disclosure, PolicySnapshot, Subject};
+use crate::sql::{Statement, StatementKind};
+use context::{MeshContext, PlanRefusal, not_found, refusal};
+use governed::{Explanation, Parts};
+
+/// Plans statements under one policy snapshot. Cheap to make; holds no state between statements.
+pub struct Planner {
+    snapshot: Arc<PolicySnapshot>,
+    masks: Masks,
+    system: Arc<dyn SystemTables>,
+    options: Arc<ConfigOptions>,
+}
+
+impl Planner {
+    /// A planner that hashes with `mask_key` and serves `system` beside the mesh.
+    pub fn new(snapshot: Arc<PolicySnapshot>, mask_key: MaskKey, system: Arc<dyn SystemTables>) -> Self {
+        Planner { snapshot, masks: Masks::new(&mask_key), system, options: Arc::new(ConfigOptions::new()) }
+    }
+
+    /// The snapshot that decides.
+    pub fn snapshot(&self) -> &Arc<PolicySnapshot> {
+        &self.snapshot
+    }
+
+    /// Decides about a statement for a subject.
+    ///
+    /// Without `params` the plan keeps its parameters, for describing a statement: it cannot run if it has any. With
+    /// `params` there must be a value for each.
+    pub fn govern(&self, statement: &Statement, subject: &Subject, params: Option<ParamValues>) -> Verdict {
+        let context = MeshContext::new(&self.snapshot, subject, self.system.as_ref(), &self.options);
+        match self.plan(statement, &context, params) {
+            Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
+            Err(error) => {
+                let reason = reason(&error);
+                let undecided = reason.kind == ReasonKind::Undecided;
+                let decision = Decision {
+                    tables: context.consulted(),
+                    reason: Some(reason),
+                    policy_version: self.snapshot.version().to_string(),
+                    ..Decision::default()
+                };
+                if undecided { Verdict::Undecided(decision) } else { Verdict::Deny(decision) }
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        statement: &Statement,
+        context: &MeshContext<'_>,
+        params: Option<ParamValues>,
+    ) -> Result<(GovernedPlan, Decision)> {
+        let Some(query) = statement.query() else {
+            return Err(refusal(ReasonKind::Unsupported, "a setting is applied to the session, not planned"));
+        };
+        if let Some(name) = statement.described() {
+            let name = object_name_to_table_reference(name.clone(), true)?;
+            if !exists(context, &name) {
+                return Err(not_found(&name.to_string()));
+            }
+        }
+        let view = SqlToRel::new(context).sql_statement_to_plan(query.clone())?;
+        let mut parameters = params::parameters(&view)?;
+        let view = match params {
+            Some(values) => {
+                let bound = params::bind(view, &parameters, values)?;
+                parameters.clear();
+                bound
+            }
+            None => view,
+        };
+        let schema = self.answer(&view, &parameters)?;
+        let lineage = lineage(&view)?;
+        let explain = match statement.kind() {
+            StatementKind::Explain(kind) => Some(Explanation { kind: *kind, text: display::explain(&view, &lineage)? }),
+            _ => None,
+        };
+        let rewrite::Rewritten { plan, scans, system_tables } = rewrite::govern(view, context, &self.masks)?;
+        let decision = self.decision(&scans, system_tables, &lineage);
+        let governed = GovernedPlan::new(Parts { plan, scans, schema, parameters, explain })
+            .map_err(|problem| refusal(ReasonKind::Undecided, format!("the plan is not governed: {problem}")))?;
+        Ok((governed, decision))
+    }
+
+    /// The columns of the answer: what the analyser makes of the plan. Masks change no type.
+    fn answer(&self, view: &LogicalPlan, parameters: &[Parameter]) -> Result<SchemaRef> {
+        let typed = params::bind_nulls(view.clone(), parameters)?;
+        let analysed = Analyzer::new().execute_and_check(typed, &self.options, |_, _| {})?;
+        Ok(Arc::clone(analysed.schema().inner()))
+    }
+
+    fn decision(&self, scans: &[Arc<ScanSource>], system_tables: Vec<String>, lineage: &Lineage) -> Decision {
+        let mut tables: Vec<_> = scans.iter().map(|scan| Arc::clone(scan.decision())).collect();
+        tables.sort_by(|a, b| a.table.cmp(&b.table));
+        tables.dedup_by(|a, b| a.table == b.table);
+        let shown = |column: &SourceColumn| {
+            let table = tables.iter().find(|table| table.table == column.table)?;
+            let found = table.columns.iter().find(|decided| decided.name == column.column)?;
+            Some(ColumnUse { table: column.table.clone(), column: column.column.clone(), disclosure: found.disclosure })
+        };
+        let columns = lineage.touched.iter().filter_map(shown).collect();
+        let policy_version = self.snapshot.version().to_string();
+        Decision { tables, system_tables, columns, reason: None, policy_version }
+    }
+}
+
+impl std::fmt::Debug for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").field("policies", &self.snapshot.version()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a table may be described: discovering it is enough.
+fn exists(context: &MeshContext<'_>, name: &datafusion::common::TableReference) -> bool {
+    match context.get_table_source(name.clone()) {
+        Ok(_) => true,
+        Err(error) => reason(&error).kind == ReasonKind::PermissionDenied,
+    }
+}
+
+/// What a planner's error is for the principal.
+fn reason(error: &DataFusionError) -> Reason {
+    let root = error.find_root();
+    if let DataFusionError::External(inner) = root
+        && let Some(refusal) = inner.downcast_ref::<PlanRefusal>()
+    {
+        return Reason { kind: refusal.kind, message: refusal.message.clone() };
+    }
+    let (kind, message) = match root {
+        DataFusionError::Plan(message) => (ReasonKind::Invalid, message.clone()),
+        DataFusionError::SchemaError(inner, _) => (ReasonKind::Invalid, inner.to_string()),
+        DataFusionError::NotImplemented(message) => (ReasonKind::Unsupported, message.clone()),
+        DataFusionError::Internal(_) => {
+            (ReasonKind::Invalid, "the statement cannot be planned: it breaks a rule of the planner".to_string())
+        }
+        other => (ReasonKind::Invalid, other.message().into_owned()),
+    };
+    Reason { kind, message: tidy(&message) }
+}
+
+/// One line, without the planner's own framing.
+fn tidy(message: &str) -> String {
+    let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = line.trim_end_matches('.');
+    let mut chars = line.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            format!("{}{}", first.to_ascii_lowercase(), line.get(1..).unwrap_or_default())
+        }
+        _ => line.to_string(),
+    }
+}
+
+/// Whether a level shows less than the value itself.
+pub(crate) fn is_masked(disclosure: Disclosure) -> bool {
+    disclosure != Disclosure::Clear
+}

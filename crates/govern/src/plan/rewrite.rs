@@ -1,0 +1,131 @@
+//! From the subject's view of the mesh to governed scans: every table of the view becomes a projection of clear and
+//! masked columns over a [`ScanSource`]. A kind of plan node that is not known to be harmless ends it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, Result, TableReference, internal_err};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::logical_expr::logical_plan::{Projection, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
+use portcullis_contract::Table;
+
+use super::context::{MeshContext, refusal};
+use super::information_schema::{self, INFORMATION_SCHEMA};
+use super::source::{ScanSource, ViewSource, visible_columns};
+use super::verdict::ReasonKind;
+use crate::mask::Masks;
+use crate::policy::TableDecision;
+
+/// Replaces every view in `plan`, subqueries of all kinds included.
+pub(crate) fn govern(plan: LogicalPlan, context: &MeshContext<'_>, masks: &Masks) -> Result<Rewritten> {
+    let mut rewriter = Rewriter { context, masks, scans: Vec::new(), system: HashMap::new() };
+    let plan = plan.transform_up_with_subqueries(|node| rewriter.node(node))?.data;
+    let mut system_tables: Vec<_> = rewriter.system.into_keys().collect();
+    system_tables.sort();
+    Ok(Rewritten { plan, scans: rewriter.scans, system_tables })
+}
+
+/// A plan without views.
+pub(crate) struct Rewritten {
+    pub(crate) plan: LogicalPlan,
+    pub(crate) scans: Vec<Arc<ScanSource>>,
+    /// `schema.table` of each table that the gateway made, sorted.
+    pub(crate) system_tables: Vec<String>,
+}
+
+struct Rewriter<'a> {
+    context: &'a MeshContext<'a>,
+    masks: &'a Masks,
+    scans: Vec<Arc<ScanSource>>,
+    system: HashMap<String, RecordBatch>,
+}
+
+impl Rewriter<'_> {
+    fn node(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+        match node {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Repartition(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::Unnest(_)
+            | LogicalPlan::RecursiveQuery(_) => Ok(Transformed::no(node)),
+            LogicalPlan::Statement(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Extension(_)
+            | LogicalPlan::Dml(_)
+            | LogicalPlan::Ddl(_)
+            | LogicalPlan::Copy(_)
+            | LogicalPlan::DescribeTable(_) => {
+                Err(refusal(ReasonKind::Undecided, "the statement needs an operation that cannot be governed"))
+            }
+        }
+    }
+
+    fn scan(&mut self, scan: TableScan) -> Result<Transformed<LogicalPlan>> {
+        if scan.projection.is_some() || !scan.filters.is_empty() || scan.fetch.is_some() {
+            return internal_err!("scan of `{}` was optimised before it was governed", scan.table_name);
+        }
+        match scan.source.downcast_ref::<ViewSource>() {
+            Some(ViewSource::Product { table, decision, .. }) => {
+                let plan = self.product(&scan.table_name, table, decision)?;
+                Ok(Transformed::yes(plan))
+            }
+            Some(ViewSource::System { domain, name, .. }) => {
+                let batch = self.system_batch(domain, name)?;
+                let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+                let source = provider_as_source(Arc::new(table));
+                Ok(Transformed::yes(LogicalPlanBuilder::scan(scan.table_name, source, None)?.build()?))
+            }
+            // Table functions and the work table of a recursive query; checked when the plan is finished.
+            None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
+        }
+    }
+
+    fn product(
+        &mut self,
+        name: &TableReference,
+        table: &Arc<Table>,
+        decision: &Arc<TableDecision>,
+    ) -> Result<LogicalPlan> {
+        let source = Arc::new(ScanSource::new(self.scans.len(), Arc::clone(table), Arc::clone(decision)));
+        self.scans.push(Arc::clone(&source));
+        let scan = LogicalPlanBuilder::scan(name.clone(), source as Arc<dyn TableSource>, None)?.build()?;
+        let columns = visible_columns(decision).map(|column| {
+            let raw = Expr::Column(Column::new(Some(name.clone()), &column.name));
+            match self.masks.for_disclosure(column.disclosure) {
+                None => raw,
+                Some(mask) => mask.call(vec![raw]).alias_qualified(Some(name.clone()), &column.name),
+            }
+        });
+        Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(scan))?))
+    }
+
+    /// One batch for each table and plan, so that a self join sees one state.
+    fn system_batch(&mut self, domain: &str, name: &str) -> Result<RecordBatch> {
+        let key = format!("{domain}.{name}");
+        if let Some(batch) = self.system.get(&key) {
+            return Ok(batch.clone());
+        }
+        let batch = match domain {
+            INFORMATION_SCHEMA => information_schema::batch(name, self.context)?,
+            _ => self.context.system.batches(name, self.context.subject),
+        };
+        self.system.insert(key, batch.clone());
+        Ok(batch)
+    }
+}

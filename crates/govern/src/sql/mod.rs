@@ -1,0 +1,167 @@
+//! From text to one statement of a known kind: parsed, bounded, allow-listed.
+
+mod allow;
+mod bounds;
+mod redact;
+mod show;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
+use datafusion::sql::sqlparser::ast;
+
+use crate::error::GovernError;
+
+pub use bounds::ParseLimits;
+pub use redact::REDACTED;
+
+/// One statement that may be planned. Made by [`parse`] only.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    kind: StatementKind,
+    /// What the subject wrote, as it was parsed.
+    written: Written,
+    /// What is planned: the query itself, or the query that a `SHOW` stands for.
+    query: Option<ast::Statement>,
+    /// A table that must exist for the statement to mean anything.
+    subject: Option<ast::ObjectName>,
+}
+
+#[derive(Debug, Clone)]
+enum Written {
+    Sql(Box<ast::Statement>),
+    Explain(Box<ast::Statement>),
+}
+
+/// The kinds of statements that are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatementKind {
+    /// `SELECT`, `WITH`, `VALUES`, set operations.
+    Query,
+    /// `EXPLAIN` of a query.
+    Explain(ExplainKind),
+    /// `SHOW TABLES`.
+    ShowTables,
+    /// `SHOW SCHEMAS`.
+    ShowSchemas,
+    /// `SHOW COLUMNS`.
+    ShowColumns,
+    /// `DESCRIBE` of a table.
+    Describe,
+    /// A setting of the session, for the caller to apply: not planned.
+    Set(Setting),
+}
+
+impl StatementKind {
+    /// The kind in a word, for logs and audit.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            StatementKind::Query => "query",
+            StatementKind::Explain(_) => "explain",
+            StatementKind::ShowTables => "show-tables",
+            StatementKind::ShowSchemas => "show-schemas",
+            StatementKind::ShowColumns => "show-columns",
+            StatementKind::Describe => "describe",
+            StatementKind::Set(_) => "set",
+        }
+    }
+}
+
+/// How much an `EXPLAIN` wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExplainKind {
+    /// `EXPLAIN`.
+    Plain,
+    /// `EXPLAIN VERBOSE`.
+    Verbose,
+}
+
+/// A session's setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    /// `SET TIME ZONE 'Europe/Vienna'`; `None` for `DEFAULT` and `LOCAL`.
+    TimeZone(Option<String>),
+    /// `SET purpose = 'fraud'`; `None` for `DEFAULT`.
+    Purpose(Option<String>),
+}
+
+/// Parses one statement.
+///
+/// `?` becomes `$1`, `$2`, … in the order of the text. What is too large, too deep, not one statement, or of a kind that
+/// is not served is refused in time proportional to [`ParseLimits`], whatever its size.
+pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> {
+    let tokens = bounds::tokens(sql, limits)?;
+    let mut parser = DFParserBuilder::new(tokens)
+        .with_dialect(&bounds::DIALECT)
+        .with_recursion_limit(limits.max_depth.saturating_mul(2).max(1))
+        .build()
+        .map_err(syntax)?;
+    let mut statements = parser.parse_statements().map_err(|error| bounds::parser_error(error, limits))?;
+    let statement = match (statements.pop_front(), statements.len()) {
+        (None, _) => return Err(GovernError::Empty),
+        (Some(statement), 0) => statement,
+        (Some(_), more) => return Err(GovernError::Multiple { count: more + 1 }),
+    };
+    match statement {
+        DfStatement::Statement(statement) => allow::statement(*statement),
+        DfStatement::Explain(explain) => allow::explain(explain),
+        DfStatement::CreateExternalTable(_) => Err(allow::read_only("CREATE EXTERNAL TABLE")),
+        DfStatement::CopyTo(_) => Err(allow::read_only("COPY")),
+        DfStatement::Reset(_) => Err(allow::settings("RESET")),
+    }
+}
+
+fn syntax(error: datafusion::common::DataFusionError) -> GovernError {
+    GovernError::Syntax { message: error.find_root().message().into_owned() }
+}
+
+impl Statement {
+    /// What kind of statement it is.
+    pub fn kind(&self) -> &StatementKind {
+        &self.kind
+    }
+
+    /// The statement without its literals: each is a `?`. Made from the syntax tree, checked on the text.
+    pub fn redacted(&self) -> String {
+        match &self.written {
+            Written::Sql(statement) => redact::redacted(statement, ""),
+            Written::Explain(statement) => redact::redacted(statement, "EXPLAIN "),
+        }
+    }
+
+    /// Names after FROM and JOIN as they were written, sorted, each once: names of common table expressions included.
+    pub fn tables(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
+        let _: ControlFlow<()> = ast::visit_relations(statement.as_ref(), |name| {
+            names.insert(name.to_string());
+            ControlFlow::Continue(())
+        });
+        names.into_iter().collect()
+    }
+
+    /// The parts of each of those names as the planner reads them, sorted, each once.
+    pub(crate) fn relations(&self) -> Vec<Vec<String>> {
+        let mut names = BTreeSet::new();
+        let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
+        let _: ControlFlow<()> = ast::visit_relations(statement.as_ref(), |name| {
+            names.extend(show::names(name).ok());
+            ControlFlow::Continue(())
+        });
+        names.into_iter().collect()
+    }
+
+    /// The query to plan; none for settings.
+    pub(crate) fn query(&self) -> Option<&ast::Statement> {
+        self.query.as_ref()
+    }
+
+    /// The table that `DESCRIBE` or `SHOW COLUMNS` is about.
+    pub(crate) fn described(&self) -> Option<&ast::ObjectName> {
+        self.subject.as_ref()
+    }
+}
