@@ -1,0 +1,249 @@
+//! What strict validation lets pass, and a row filter or the catalogue does not.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::pst::{BinaryOp as B, Clause, Expr as Cedar, UnaryOp as U};
+use cedar_policy::{ActionConstraint, EntityUid, ResourceConstraint, Schema};
+use portcullis_contract::{Field, Finding};
+
+use super::cedar_schema::{PolicyTable, PolicyTables};
+use super::columns::{RowColumn, comparable};
+use super::decision::Disclosure;
+use super::load::LoadedPolicy;
+use super::translate::{is_boolean_form, is_contains, is_row, operator, row_attribute};
+use super::vocabulary::{SYSTEM_DOMAIN, SYSTEM_TABLES, Vocabulary};
+use super::walk::{mentions_row, subexpressions};
+
+/// What policies are checked against.
+pub(crate) struct Checker<'a> {
+    pub(crate) tables: &'a PolicyTables,
+    pub(crate) vocabulary: &'a Vocabulary,
+    pub(crate) schema: &'a Schema,
+}
+
+/// A complaint about a place in a policy: the text to look for, what is wrong, what to do.
+struct Complaint {
+    about: String,
+    message: String,
+    hint: &'static str,
+}
+
+impl Checker<'_> {
+    /// All complaints about a policy that passed validation.
+    pub(crate) fn check(&self, policy: &LoadedPolicy, clauses: &[Clause]) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        let mut complain = |c: Complaint| {
+            let finding =
+                Finding::error("policy-unsupported", policy.place.find(&c.about), c.message).with_hint(c.hint);
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        };
+        for uid in policy.policy.entity_literals() {
+            self.check_literal(&uid).into_iter().for_each(&mut complain);
+        }
+        self.check_named_column(policy).into_iter().for_each(&mut complain);
+        let tables = self.row_tables(policy);
+        for clause in clauses {
+            let (Clause::When(e) | Clause::Unless(e)) = clause;
+            self.check_has(e, &tables).into_iter().for_each(&mut complain);
+            for table in &tables {
+                if let Err(c) = (Shape { table }).truth(e) {
+                    complain(c);
+                }
+            }
+        }
+        findings
+    }
+
+    /// The tables whose rows a policy can be about.
+    fn row_tables(&self, policy: &LoadedPolicy) -> Vec<&PolicyTable> {
+        let row_types: BTreeSet<String> =
+            policy.policy.get_valid_request_envs(self.schema).map(|env| env.resource().to_string()).collect();
+        self.tables.values().filter(|table| row_types.contains(&table.row_type)).collect()
+    }
+
+    fn check_literal(&self, uid: &EntityUid) -> Option<Complaint> {
+        let kind = uid.type_name().to_string();
+        let id: &str = uid.id().unescaped();
+        let (known, hint) = match kind.as_str() {
+            "Group" => {
+                (self.vocabulary.groups.contains_key(id), "declare it in policies/vocabulary.yaml under `groups`")
+            }
+            "Domain" => {
+                let known = id == SYSTEM_DOMAIN || self.tables.values().any(|t| t.table.name.domain == id);
+                (known, "name a domain as in SQL, such as `orders`")
+            }
+            "Table" => (self.knows_table(id), "name a table as in SQL, `domain.table`"),
+            "Column" => (self.field(id).is_some(), "name a column as `domain.table.column`"),
+            _ if kind.starts_with("Row::") => (false, "rows have no names: compare columns instead"),
+            // Users are the identity provider's; actions and enumerations are checked by the validator.
+            _ => return None,
+        };
+        let about = format!("{kind}::\"{}\"", uid.id().escaped());
+        (!known).then(|| Complaint { message: format!("there is no `{about}`"), about, hint })
+    }
+
+    fn knows_table(&self, id: &str) -> bool {
+        let system = id.split_once('.').is_some_and(|(d, t)| d == SYSTEM_DOMAIN && SYSTEM_TABLES.contains(&t));
+        system || self.tables.contains_key(id)
+    }
+
+    fn field(&self, column_id: &str) -> Option<&Field> {
+        let (table, column) = split_column(column_id)?;
+        self.tables.get(table)?.table.field(column)
+    }
+
+    /// A policy that grants one column a mask that its type cannot carry.
+    fn check_named_column(&self, policy: &LoadedPolicy) -> Option<Complaint> {
+        let ResourceConstraint::Eq(resource) = policy.policy.resource_constraint() else { return None };
+        let field = self.field(resource.id().unescaped()).filter(|_| resource.type_name().to_string() == "Column")?;
+        let named = match policy.policy.action_constraint() {
+            ActionConstraint::Any => return None,
+            ActionConstraint::Eq(action) => vec![action],
+            ActionConstraint::In(actions) => actions,
+        };
+        let names = |d: &Disclosure| named.iter().any(|action| Some::<&str>(action.id().unescaped()) == d.action());
+        let level = Disclosure::LADDER.into_iter().filter(names).find(|d| !d.applies_to(&field.data_type))?;
+        Some(Complaint {
+            about: level.action().unwrap_or_default().to_owned(),
+            message: format!("column `{}` is a {}, which has no {level} mask", field.name, field.data_type),
+            hint: "grant a level that keeps the column's type",
+        })
+    }
+
+    /// `has` of something that nothing has: validation misses it inside `||`.
+    fn check_has(&self, e: &Cedar, tables: &[&PolicyTable]) -> Vec<Complaint> {
+        let mut complaints = Vec::new();
+        for inner in subexpressions(e) {
+            let Cedar::HasAttr { expr, attrs } = inner else { continue };
+            let name = attrs.head.as_str();
+            use cedar_policy::pst::Var;
+            let known = match expr.as_ref() {
+                Cedar::Var(Var::Principal) => self.vocabulary.attributes.contains_key(name),
+                Cedar::Var(Var::Context) => matches!(name, "purpose" | "now" | "authentication" | "ip"),
+                Cedar::Var(Var::Resource) if tables.is_empty() => {
+                    matches!(name, "name" | "classification" | "tags" | "owner")
+                }
+                Cedar::Var(Var::Resource) => tables.iter().any(|table| table.columns.contains_key(name)),
+                _ => true,
+            };
+            if !known {
+                let message = match tables.iter().find(|t| t.table.field(name).is_some()) {
+                    Some(t) => format!("policies cannot read column `{name}` of `{}`: Cedar has no such type", t.id),
+                    None => format!("nothing that this policy is about has `{name}`"),
+                };
+                complaints.push(Complaint { about: format!("has {name}"), message, hint: "check the spelling" });
+            }
+        }
+        complaints
+    }
+}
+
+/// `domain.table.column` at its second point: only the column may have points of its own.
+pub(crate) fn split_column(id: &str) -> Option<(&str, &str)> {
+    let domain = id.find('.')?;
+    let table = domain + 1 + id.get(domain + 1..)?.find('.')?;
+    Some((id.get(..table)?, id.get(table + 1..)?))
+}
+
+/// Whether a condition on a table's rows has the shape of a row filter, whoever asks: whatever does not read the row
+/// is a constant by the time a filter is made.
+struct Shape<'a> {
+    table: &'a PolicyTable,
+}
+
+type Shaped = Result<(), Complaint>;
+
+impl Shape<'_> {
+    fn truth(&self, e: &Cedar) -> Shaped {
+        if !mentions_row(e) || row_attribute(e).is_some() {
+            return Ok(());
+        }
+        match e {
+            Cedar::UnaryOp { op: U::Not, expr } => self.truth(expr),
+            Cedar::BinaryOp { op: B::And | B::Or, left, right } => self.truth(left).and_then(|()| self.truth(right)),
+            Cedar::IfThenElse { cond, then_expr, else_expr } => {
+                self.truth(cond).and_then(|()| self.truth(then_expr)).and_then(|()| self.truth(else_expr))
+            }
+            Cedar::HasAttr { expr, attrs } if is_row(expr) && attrs.tail.is_empty() => Ok(()),
+            Cedar::Is { expr, in_expr, .. } if is_row(expr) => match in_expr {
+                Some(ancestor) if mentions_row(ancestor) => Err(bad(e, "`in` a value of the row")),
+                _ => Ok(()),
+            },
+            Cedar::BinaryOp { op: B::In, left, right } => {
+                if is_row(left) && !mentions_row(right) {
+                    Ok(())
+                } else {
+                    Err(bad(e, "`in` on a column"))
+                }
+            }
+            Cedar::Like { expr, .. } => self.operand(expr),
+            Cedar::BinaryOp { op, left, right } if is_contains(*op) => self.contains(e, *op, left, right),
+            Cedar::BinaryOp { op: op @ (B::Eq | B::NotEq), left, right } => {
+                if is_row(left) || is_row(right) {
+                    return Err(bad(e, &format!("`{op}` on the row itself")));
+                }
+                if is_boolean_form(left) || is_boolean_form(right) {
+                    return self.truth(left).and_then(|()| self.truth(right));
+                }
+                self.comparison(e, left, right)
+            }
+            Cedar::BinaryOp { op, left, right } if operator(*op, true).is_some() => self.comparison(e, left, right),
+            _ => Err(bad(e, what(e))),
+        }
+    }
+
+    fn comparison(&self, e: &Cedar, left: &Cedar, right: &Cedar) -> Shaped {
+        self.operand(left)?;
+        self.operand(right)?;
+        match (self.column(left), self.column(right)) {
+            (Some(l), Some(r)) if !comparable(l, r) => Err(bad(e, "comparing columns of different types")),
+            (Some(c), _) | (_, Some(c)) if c.cedar.is_set() => Err(bad(e, "comparing a list as a whole")),
+            _ => Ok(()),
+        }
+    }
+
+    fn contains(&self, e: &Cedar, op: B, set: &Cedar, item: &Cedar) -> Shaped {
+        self.operand(set)?;
+        self.operand(item)?;
+        match (mentions_row(set), mentions_row(item)) {
+            (true, true) => Err(bad(e, "a column inside a list column")),
+            (false, true) if op == B::ContainsAll => Err(bad(e, "`containsAll` of a list column")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A column, or something that does not read the row.
+    fn operand(&self, e: &Cedar) -> Shaped {
+        if !mentions_row(e) || row_attribute(e).is_some() { Ok(()) } else { Err(bad(e, what(e))) }
+    }
+
+    /// Absent where the expression stands in a branch that is about another table.
+    fn column(&self, e: &Cedar) -> Option<&RowColumn> {
+        self.table.columns.get(row_attribute(e)?)
+    }
+}
+
+fn what(e: &Cedar) -> &'static str {
+    match e {
+        Cedar::UnaryOp { op: U::IsEmpty, .. } => "`isEmpty` of a list column",
+        Cedar::UnaryOp { .. } => "a computation on a column",
+        Cedar::BinaryOp { op: B::Add | B::Sub | B::Mul, .. } => "arithmetic on a column",
+        Cedar::BinaryOp { .. } => "a method of a column's value",
+        Cedar::GetAttr { .. } => "an attribute of a column's value",
+        Cedar::Set(_) => "a set that mixes columns and values",
+        Cedar::IfThenElse { .. } => "a value that depends on the row",
+        Cedar::Var(_) => "the row itself",
+        _ => "this expression",
+    }
+}
+
+fn bad(e: &Cedar, what: &str) -> Complaint {
+    let about = subexpressions(e).find_map(|inner| row_attribute(inner).map(|name| format!("resource.{name}")));
+    Complaint {
+        about: about.unwrap_or_else(|| "resource".to_owned()),
+        message: format!("a row filter cannot express {what}: `{e}`"),
+        hint: "compare columns with constants, with attributes of `principal` and `context`, or with each other",
+    }
+}

@@ -1,0 +1,304 @@
+//! One decision: who may do what with a table, which rows, and how much of each column.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request, Schema,
+};
+use portcullis_contract::{Field, Masking, Table};
+
+use super::cedar_schema::{PolicyTable, column_tags};
+use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision};
+use super::entities::{self, EntityData, Reason};
+use super::partial::{Residuals, residuals};
+use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
+use super::subject::Subject;
+use super::translate::{all_rows, and, is_all_rows, no_row, or, translate};
+use super::vocabulary::Vocabulary;
+
+/// A table with its entities, made once for each snapshot.
+#[derive(Debug)]
+pub(crate) struct CompiledTable {
+    pub(crate) policy_table: PolicyTable,
+    /// The table and its domain.
+    pub(crate) entities: Vec<EntityData>,
+    /// One for each declared column, in order.
+    columns: Vec<EntityData>,
+    /// The table, its domain and its columns.
+    scope: HashSet<EntityUid>,
+}
+
+impl CompiledTable {
+    pub(crate) fn new(policy_table: PolicyTable) -> Result<Self, Reason> {
+        let entities = entities::table(&policy_table)?;
+        let fields = policy_table.table.fields();
+        let columns = fields.iter().map(|f| entities::column(&policy_table, f)).collect::<Result<Vec<_>, _>>()?;
+        let scope = entities.iter().chain(&columns).map(|e| e.uid.clone()).collect();
+        Ok(CompiledTable { policy_table, entities, columns, scope })
+    }
+}
+
+/// What decisions are made with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) schema: &'a Schema,
+    pub(crate) vocabulary: &'a Vocabulary,
+    pub(crate) policies: &'a [IndexedPolicy],
+    pub(crate) authorizer: &'a Authorizer,
+}
+
+/// A subject in Cedar's form, ready to be decided about.
+pub(crate) struct Asker<'a> {
+    rules: Rules<'a>,
+    uid: EntityUid,
+    memberships: HashSet<EntityUid>,
+    groups: BTreeSet<&'a str>,
+    entities: Vec<EntityData>,
+    context: Context,
+    /// Whether any policy in question reads the time.
+    pub(crate) reads_time: bool,
+}
+
+/// Cedar's answer to one request.
+struct Answer {
+    allowed: bool,
+    /// Permits when allowed, else forbids. Sorted.
+    reasons: Vec<String>,
+    /// Policies that erred. Sorted.
+    errors: Vec<String>,
+}
+
+impl<'a> Asker<'a> {
+    pub(crate) fn new(rules: Rules<'a>, subject: &'a Subject) -> Result<Self, Reason> {
+        let entities = entities::principal(subject, rules.vocabulary)?;
+        let user = entities.first().ok_or("the principal has no entity")?;
+        Ok(Asker {
+            uid: user.uid.clone(),
+            memberships: with_ancestors(user),
+            groups: rules.vocabulary.memberships(&subject.principal.groups),
+            context: entities::context(subject, rules.vocabulary)?,
+            entities,
+            rules,
+            reads_time: false,
+        })
+    }
+
+    /// Whether an action on a table is allowed. `table` and its domain come as `resource`, the table first.
+    pub(crate) fn access(&mut self, action: TableAction, resource: &[EntityData]) -> Result<Access, Reason> {
+        let table = resource.first().ok_or("the table has no entity")?;
+        let slice = self.slice(action.as_str(), &with_ancestors(table))?;
+        let entities = self.concrete(resource)?;
+        let answer = self.ask(action.as_str(), &table.uid, &slice.set, &entities)?;
+        let allowed = answer.allowed && answer.errors.is_empty();
+        let policies = if answer.errors.is_empty() { answer.reasons } else { answer.errors };
+        Ok(Access { allowed, policies, missing_roles: Vec::new() })
+    }
+
+    /// Everything about one table.
+    pub(crate) fn decide(&mut self, table: &CompiledTable) -> TableDecision {
+        match self.try_decide(table) {
+            Ok(decision) => decision,
+            Err(reason) => undecided(&table.policy_table.table, reason),
+        }
+    }
+
+    fn try_decide(&mut self, table: &CompiledTable) -> Result<TableDecision, Reason> {
+        let discover = self.access(TableAction::Discover, &table.entities)?;
+        let mut query = self.access(TableAction::Query, &table.entities)?;
+        let roles = &table.policy_table.table.contract.access.roles;
+        if query.allowed && !roles.is_empty() && !roles.iter().any(|role| self.groups.contains(role.as_str())) {
+            query.allowed = false;
+            query.missing_roles = roles.clone();
+        }
+        let filter = if query.allowed { self.row_filter(table)? } else { RowFilter::nothing() };
+        let columns = self.columns(table)?;
+        let name = table.policy_table.table.name.clone();
+        Ok(TableDecision { table: name, discover, query, filter, columns, undecided: None })
+    }
+
+    fn slice(&mut self, action: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
+        let slice = Slice::new(self.rules.policies, action, &self.memberships, resources)?;
+        self.reads_time |= slice.reads_time();
+        Ok(slice)
+    }
+
+    /// Entities that the schema accepts, together with the actions.
+    fn concrete<'e>(&'e self, more: impl IntoIterator<Item = &'e EntityData>) -> Result<Entities, Reason> {
+        let all = self.entities.iter().chain(more).map(EntityData::concrete).collect::<Result<Vec<_>, _>>()?;
+        Entities::from_entities(all, Some(self.rules.schema)).map_err(|e| explain(&e))
+    }
+
+    fn ask(&self, action: &str, on: &EntityUid, set: &PolicySet, entities: &Entities) -> Result<Answer, Reason> {
+        let (user, action) = (self.uid.clone(), action_uid(action)?);
+        let request = Request::new(user, action, on.clone(), self.context.clone(), Some(self.rules.schema));
+        let response = self.rules.authorizer.is_authorized(&request.map_err(|e| explain(&e))?, set, entities);
+        let mut reasons: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        reasons.sort();
+        let erred = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id());
+        let mut errors: Vec<String> = erred.map(ToString::to_string).collect();
+        errors.sort();
+        Ok(Answer { allowed: response.decision() == Decision::Allow, reasons, errors })
+    }
+
+    fn row_filter(&mut self, table: &CompiledTable) -> Result<RowFilter, Reason> {
+        let ancestors: HashSet<EntityUid> = table.entities.iter().map(|e| e.uid.clone()).collect();
+        let slice = self.slice("readRow", &ancestors)?;
+        let known: Vec<EntityData> = self.entities.iter().chain(&table.entities).cloned().collect();
+        let row_type = &table.policy_table.row_type;
+        let context = self.context.clone();
+        let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, &known, ancestors)?;
+        combine(left, &table.policy_table)
+    }
+
+    fn columns(&mut self, table: &CompiledTable) -> Result<Vec<ColumnDecision>, Reason> {
+        let mut slices = Vec::new();
+        for level in Disclosure::LADDER {
+            let action = level.action().unwrap_or_default();
+            slices.push((level, self.slice(action, &table.scope)?));
+        }
+        let policies = || slices.iter().flat_map(|(_, slice)| &slice.policies);
+        let every_column = policies().any(|p| p.reads.column_identity);
+        let named: HashSet<&EntityUid> = policies().filter_map(|p| p.scope_column()).collect();
+        let fields = table.policy_table.table.fields();
+        let signatures: Vec<Signature<'_>> = fields
+            .iter()
+            .zip(&table.columns)
+            .map(|(field, entity)| Signature::new(field, every_column || named.contains(&entity.uid)))
+            .collect();
+        let mut first: HashMap<&Signature<'_>, &EntityData> = HashMap::new();
+        for (signature, entity) in signatures.iter().zip(&table.columns) {
+            first.entry(signature).or_insert(entity);
+        }
+        let entities = self.concrete(table.entities.iter().chain(first.values().copied()))?;
+        let mut decided: HashMap<&Signature<'_>, ColumnDecision> = HashMap::new();
+        for (signature, entity) in first {
+            decided.insert(signature, self.climb(signature, &entity.uid, &slices, &entities)?);
+        }
+        let named = |(field, signature): (&Field, &Signature<'_>)| {
+            decided.get(signature).cloned().map(|d| ColumnDecision { name: field.name.clone(), ..d })
+        };
+        let columns: Option<Vec<ColumnDecision>> = fields.iter().zip(&signatures).map(named).collect();
+        columns.ok_or_else(|| "a column was left undecided".to_owned())
+    }
+
+    /// Walks the ladder from the most open level down: the first that is allowed wins.
+    fn climb(
+        &self,
+        signature: &Signature<'_>,
+        column: &EntityUid,
+        slices: &[(Disclosure, Slice<'_>)],
+        entities: &Entities,
+    ) -> Result<ColumnDecision, Reason> {
+        let ceiling = Disclosure::from(signature.ceiling);
+        let mut forbidden_by = BTreeSet::new();
+        let mut contract_masking = None;
+        let mut outcome = (Disclosure::Denied, Vec::new());
+        for (level, slice) in slices {
+            if !signature.levels.contains(level) {
+                continue;
+            }
+            let answer = self.ask(level.action().unwrap_or_default(), column, &slice.set, entities)?;
+            if !answer.errors.is_empty() {
+                forbidden_by.extend(answer.errors);
+                outcome = (Disclosure::Denied, Vec::new());
+                break;
+            }
+            if !answer.allowed {
+                forbidden_by.extend(answer.reasons);
+                continue;
+            }
+            let explicit = *level == Disclosure::Clear
+                && answer.reasons.iter().any(|id| slice.get(id).is_some_and(|p| p.names_action("viewClear")));
+            if *level < ceiling && !explicit {
+                contract_masking = Some(signature.ceiling);
+                continue;
+            }
+            outcome = (*level, answer.reasons);
+            break;
+        }
+        let (disclosure, policies) = outcome;
+        let forbidden_by = forbidden_by.into_iter().collect();
+        Ok(ColumnDecision { name: String::new(), disclosure, policies, forbidden_by, contract_masking })
+    }
+}
+
+/// All that tells columns of one table apart in decisions: columns with equal signatures are decided once.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Signature<'a> {
+    classification: Option<portcullis_contract::Classification>,
+    tags: BTreeSet<&'a str>,
+    ceiling: Masking,
+    /// Levels that keep the column's type.
+    levels: Vec<Disclosure>,
+    /// The column itself, where policies can tell it from others.
+    identity: Option<&'a str>,
+}
+
+impl<'a> Signature<'a> {
+    fn new(field: &'a Field, identified: bool) -> Self {
+        Signature {
+            classification: field.classification,
+            tags: column_tags(field),
+            ceiling: ceiling(field),
+            levels: Disclosure::LADDER.into_iter().filter(|level| level.applies_to(&field.data_type)).collect(),
+            identity: identified.then_some(field.name.as_str()),
+        }
+    }
+}
+
+/// The most that a contract shows of a column: `pii` without a mask is redacted.
+pub(crate) fn ceiling(field: &Field) -> Masking {
+    field.masking.unwrap_or(if field.pii { Masking::Redact } else { Masking::None })
+}
+
+/// (some permit is true) and (every forbid is false).
+fn combine(left: Residuals, table: &PolicyTable) -> Result<RowFilter, Reason> {
+    if !left.forbids_all.is_empty() {
+        return Ok(RowFilter { forbids: left.forbids_all, ..RowFilter::nothing() });
+    }
+    let mut permitted = if left.permits_all.is_empty() { no_row() } else { all_rows() };
+    let mut withheld = all_rows();
+    let (mut permits, mut forbids) = (left.permits_all, Vec::new());
+    for (id, effect, condition) in left.open {
+        let translated = translate(&condition, effect == Effect::Permit, &table.columns)
+            .map_err(|e| format!("policy `{id}` has no row filter: {e}"))?;
+        match effect {
+            Effect::Permit => {
+                permitted = or(permitted, translated);
+                permits.push(id);
+            }
+            Effect::Forbid => {
+                withheld = and(withheld, translated);
+                forbids.push(id);
+            }
+        }
+    }
+    permits.sort();
+    let expr = and(permitted, withheld);
+    Ok(RowFilter { expr: (!is_all_rows(&expr)).then_some(expr), permits, forbids })
+}
+
+/// Denies everything, saying why.
+pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
+    let denied = |field: &Field| ColumnDecision {
+        name: field.name.clone(),
+        disclosure: Disclosure::Denied,
+        policies: Vec::new(),
+        forbidden_by: Vec::new(),
+        contract_masking: None,
+    };
+    TableDecision {
+        table: table.name.clone(),
+        discover: Access::default(),
+        query: Access::default(),
+        filter: RowFilter::nothing(),
+        columns: table.fields().iter().map(denied).collect(),
+        undecided: Some(reason),
+    }
+}
+
+/// An error with its causes: Cedar keeps the telling part in the source.
+fn explain(e: &dyn std::error::Error) -> Reason {
+    let causes = std::iter::successors(e.source(), |cause| cause.source());
+    causes.fold(e.to_string(), |text, cause| format!("{text}: {cause}"))
+}

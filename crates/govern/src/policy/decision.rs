@@ -1,0 +1,190 @@
+//! What a policy snapshot answers: values without behaviour.
+
+use std::fmt;
+
+use datafusion::logical_expr::Expr;
+use portcullis_contract::{FieldType, Masking, TableName};
+
+/// What a principal may want to do with a table as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableAction {
+    /// Know that the table exists. Without it the answer is "not found".
+    Discover,
+    /// Read rows of it.
+    Query,
+}
+
+impl TableAction {
+    /// The action's name in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TableAction::Discover => "discover",
+            TableAction::Query => "query",
+        }
+    }
+}
+
+/// Whether an action on a table is allowed, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// True when a permit holds, no forbid does, nothing erred, and the contract's roles agree.
+    pub allowed: bool,
+    /// Ids of the policies that decided: the permits, or the forbids that knocked them out. Sorted.
+    pub policies: Vec<String>,
+    /// The contract's `access.roles`, when policies would allow but the principal is in none of them.
+    pub missing_roles: Vec<String>,
+}
+
+/// How much of a column a principal sees. Later is less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Disclosure {
+    /// The value itself.
+    Clear,
+    /// A part of the value.
+    Partial,
+    /// The value's bucket.
+    Bucket,
+    /// A keyed hash: equal values stay equal.
+    Hash,
+    /// A constant in the column's type.
+    Redact,
+    /// NULL.
+    Null,
+    /// Nothing: the column does not exist for this principal.
+    Denied,
+}
+
+impl Disclosure {
+    /// The rungs that a policy can grant, most open first.
+    pub const LADDER: [Disclosure; 6] = [
+        Disclosure::Clear,
+        Disclosure::Partial,
+        Disclosure::Bucket,
+        Disclosure::Hash,
+        Disclosure::Redact,
+        Disclosure::Null,
+    ];
+
+    /// Name in reports and policy tests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Disclosure::Clear => "clear",
+            Disclosure::Partial => "partial",
+            Disclosure::Bucket => "bucket",
+            Disclosure::Hash => "hash",
+            Disclosure::Redact => "redact",
+            Disclosure::Null => "null",
+            Disclosure::Denied => "denied",
+        }
+    }
+
+    /// The action that grants this rung; none grants `Denied`.
+    pub fn action(self) -> Option<&'static str> {
+        Some(match self {
+            Disclosure::Clear => "viewClear",
+            Disclosure::Partial => "viewPartial",
+            Disclosure::Bucket => "viewBucket",
+            Disclosure::Hash => "viewHash",
+            Disclosure::Redact => "viewRedact",
+            Disclosure::Null => "viewNull",
+            Disclosure::Denied => return None,
+        })
+    }
+
+    /// The reverse of [`Disclosure::as_str`].
+    pub fn parse(text: &str) -> Option<Disclosure> {
+        Disclosure::LADDER.into_iter().chain([Disclosure::Denied]).find(|d| d.as_str() == text)
+    }
+
+    /// The mask behind this rung; `None` where nothing is masked or nothing is shown.
+    pub fn masking(self) -> Option<Masking> {
+        Some(match self {
+            Disclosure::Partial => Masking::Partial,
+            Disclosure::Bucket => Masking::Bucket,
+            Disclosure::Hash => Masking::Hash,
+            Disclosure::Redact => Masking::Redact,
+            Disclosure::Null => Masking::Null,
+            Disclosure::Clear | Disclosure::Denied => return None,
+        })
+    }
+
+    /// Whether a column of this type keeps its type at this level.
+    pub fn applies_to(self, data_type: &FieldType) -> bool {
+        self.masking().is_none_or(|m| m.applies_to(data_type))
+    }
+}
+
+impl From<Masking> for Disclosure {
+    fn from(masking: Masking) -> Self {
+        match masking {
+            Masking::None => Disclosure::Clear,
+            Masking::Partial => Disclosure::Partial,
+            Masking::Bucket => Disclosure::Bucket,
+            Masking::Hash => Disclosure::Hash,
+            Masking::Redact => Disclosure::Redact,
+            Masking::Null => Disclosure::Null,
+        }
+    }
+}
+
+impl fmt::Display for Disclosure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which rows a principal sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowFilter {
+    /// TRUE for the rows to keep; `None` keeps all, `Some(lit(false))` none. Unqualified columns over
+    /// [`crate::schema::arrow_schema`], raw values. Infallible.
+    pub expr: Option<Expr>,
+    /// Permits that may let a row through. Sorted.
+    pub permits: Vec<String>,
+    /// Forbids that may hold a row back. Sorted.
+    pub forbids: Vec<String>,
+}
+
+impl RowFilter {
+    /// The filter that keeps nothing.
+    pub fn nothing() -> Self {
+        RowFilter { expr: Some(datafusion::logical_expr::lit(false)), permits: Vec::new(), forbids: Vec::new() }
+    }
+
+    /// A stable text for reports and policy tests: `all rows`, `no rows`, or the predicate.
+    pub fn text(&self) -> String {
+        super::render::filter(self.expr.as_ref())
+    }
+}
+
+/// What a principal sees of one column, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnDecision {
+    /// The column's name in the contract.
+    pub name: String,
+    /// How much is shown.
+    pub disclosure: Disclosure,
+    /// Permits that granted this level. Sorted.
+    pub policies: Vec<String>,
+    /// Forbids that knocked out a more open level. Sorted.
+    pub forbidden_by: Vec<String>,
+    /// The contract's ceiling, when policies alone would have shown more.
+    pub contract_masking: Option<Masking>,
+}
+
+/// Everything decided about one table for one subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableDecision {
+    /// Which table.
+    pub table: TableName,
+    /// Whether it exists for the subject.
+    pub discover: Access,
+    /// Whether rows may be read; if not, the filter keeps nothing.
+    pub query: Access,
+    /// Which rows.
+    pub filter: RowFilter,
+    /// Every declared column, in the contract's order.
+    pub columns: Vec<ColumnDecision>,
+    /// Why no decision could be reached; then everything above denies.
+    pub undecided: Option<String>,
+}

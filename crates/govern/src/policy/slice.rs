@@ -1,0 +1,142 @@
+//! Which policies can matter to a request, by their scope alone.
+//!
+//! Leaving out a policy whose scope cannot match changes no decision and no reason: it could only have been unsatisfied.
+
+use std::collections::{BTreeSet, HashSet};
+
+use cedar_policy::pst::Clause;
+use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint};
+
+use super::entities::{EntityData, Reason, uid};
+use super::walk::Reads;
+
+/// The actions that policies decide one by one.
+pub(crate) const ACTIONS: [&str; 9] =
+    ["discover", "query", "readRow", "viewClear", "viewPartial", "viewBucket", "viewHash", "viewRedact", "viewNull"];
+
+/// A policy with what its scope and its conditions say about where it matters.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexedPolicy {
+    pub(crate) id: String,
+    pub(crate) policy: Policy,
+    pub(crate) reads: Reads,
+    /// The actions of [`ACTIONS`] that it covers.
+    actions: BTreeSet<&'static str>,
+    /// Actions that its scope names one by one.
+    named_actions: BTreeSet<String>,
+    principal: PrincipalConstraint,
+    resource: ResourceConstraint,
+}
+
+impl IndexedPolicy {
+    pub(crate) fn new(id: String, policy: Policy, clauses: &[Clause]) -> Self {
+        let named: Option<Vec<EntityUid>> = match policy.action_constraint() {
+            ActionConstraint::Any => None,
+            ActionConstraint::Eq(action) => Some(vec![action]),
+            ActionConstraint::In(actions) => Some(actions),
+        };
+        let named_actions: BTreeSet<String> =
+            named.iter().flatten().map(|action| action.id().unescaped().to_owned()).collect();
+        let covers = |action: &&str| {
+            named.is_none()
+                || named_actions.contains(*action)
+                || groups_of(action).iter().any(|g| named_actions.contains(*g))
+        };
+        IndexedPolicy {
+            actions: ACTIONS.into_iter().filter(covers).collect(),
+            named_actions,
+            principal: policy.principal_constraint(),
+            resource: policy.resource_constraint(),
+            reads: Reads::of(clauses),
+            id,
+            policy,
+        }
+    }
+
+    /// Whether the scope names this very action, not a group of actions.
+    pub(crate) fn names_action(&self, action: &str) -> bool {
+        self.named_actions.contains(action)
+    }
+
+    fn covers_principal(&self, memberships: &HashSet<EntityUid>) -> bool {
+        match &self.principal {
+            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
+            PrincipalConstraint::In(group) | PrincipalConstraint::Eq(group) | PrincipalConstraint::IsIn(_, group) => {
+                memberships.contains(group)
+            }
+        }
+    }
+
+    fn covers_resource(&self, resources: &HashSet<EntityUid>) -> bool {
+        match &self.resource {
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
+            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) | ResourceConstraint::IsIn(_, r) => {
+                resources.contains(r)
+            }
+        }
+    }
+
+    /// The column that the scope is about, if it is about one.
+    pub(crate) fn scope_column(&self) -> Option<&EntityUid> {
+        match &self.resource {
+            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) | ResourceConstraint::IsIn(_, r) => {
+                (r.type_name().to_string() == "Column").then_some(r)
+            }
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+        }
+    }
+}
+
+/// The groups of actions that an action is in.
+fn groups_of(action: &str) -> &'static [&'static str] {
+    match action {
+        "viewClear" => &["view"],
+        "viewPartial" | "viewBucket" | "viewHash" | "viewRedact" | "viewNull" => &["view", "viewMasked"],
+        _ => &[],
+    }
+}
+
+/// The policies that can matter to one action of one principal on some resources.
+#[derive(Debug)]
+pub(crate) struct Slice<'a> {
+    pub(crate) policies: Vec<&'a IndexedPolicy>,
+    pub(crate) set: PolicySet,
+}
+
+impl<'a> Slice<'a> {
+    /// `principal`: the principal and its groups. `resources`: everything that a scope could name for them.
+    pub(crate) fn new(
+        all: &'a [IndexedPolicy],
+        action: &str,
+        principal: &HashSet<EntityUid>,
+        resources: &HashSet<EntityUid>,
+    ) -> Result<Self, Reason> {
+        let matters = |p: &&IndexedPolicy| {
+            p.actions.contains(action) && p.covers_principal(principal) && p.covers_resource(resources)
+        };
+        let policies: Vec<&IndexedPolicy> = all.iter().filter(matters).collect();
+        let mut set = PolicySet::new();
+        for policy in &policies {
+            set.add(policy.policy.clone()).map_err(|e| e.to_string())?;
+        }
+        Ok(Slice { policies, set })
+    }
+
+    pub(crate) fn reads_time(&self) -> bool {
+        self.policies.iter().any(|p| p.reads.time)
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&'a IndexedPolicy> {
+        self.policies.iter().copied().find(|p| p.id == id)
+    }
+}
+
+/// An entity and everything that it is in.
+pub(crate) fn with_ancestors(entity: &EntityData) -> HashSet<EntityUid> {
+    entity.ancestors.iter().chain([&entity.uid]).cloned().collect()
+}
+
+/// `Action::"name"`.
+pub(crate) fn action_uid(action: &str) -> Result<EntityUid, Reason> {
+    uid("Action", action)
+}
