@@ -1,1 +1,31 @@
-//! Portcullis: crate under construction.
+//! The Arrow Flight SQL server: the one crate that knows Flight SQL.
+//!
+//! - **In:** a [`Gateway`](portcullis_gateway::Gateway), a listening socket, and gRPC calls of clients (pyarrow, ADBC,
+//!   JDBC, ODBC and what is built on them).
+//! - **Out:** sessions for credentials, sealed tickets and prepared-statement handles, metadata, Arrow batches.
+//! - **Must never know:** policy, contracts, plans. It translates; whatever decides, decides in the gateway, and
+//!   metadata comes from nothing but what the gateway says that this session's principal may discover.
+//!
+//! `service.rs` is the list of calls, each of which authenticates first (`auth.rs`). `command.rs` says what a descriptor
+//! or ticket asks for; `statement.rs`, `prepared.rs` and `metadata/` answer it; `encode.rs` is the only way for rows to
+//! leave, and `status.rs` the only place where an error becomes a gRPC status. Nothing is kept between calls: tickets
+//! and handles carry all they stand for, signed and bound to their principal, so that any replica serves them.
+
+mod action;
+mod auth;
+mod command;
+mod encode;
+mod info;
+mod metadata;
+mod prepared;
+mod put;
+mod server;
+mod service;
+mod session_options;
+mod statement;
+mod status;
+#[cfg(test)]
+mod tests;
+mod ticket;
+
+pub use server::{FlightError, TlsConfig, serve};

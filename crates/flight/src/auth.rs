@@ -1,0 +1,121 @@
+//! Who is calling: from a call's headers to a session.
+
+use std::net::SocketAddr;
+
+use arrow_flight::BasicAuth;
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
+use portcullis_gateway::{Gateway, Session};
+use prost::Message;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Response, Status};
+
+use crate::status;
+
+const AUTHORIZATION: &str = "authorization";
+/// The header by which a client states what it wants the data for. The JDBC driver sends URL parameters that it does
+/// not know as headers, so `?purpose=fraud` arrives here too.
+const PURPOSE: &str = "purpose";
+
+/// What a client proves its identity with.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A token that the gateway issued.
+    Bearer(String),
+    /// A user's name and password.
+    Basic { user: String, password: String },
+}
+
+/// An authenticated call.
+pub(crate) struct Caller {
+    /// The session of the call: principal, purpose, address.
+    pub(crate) session: Session,
+    /// The token to hand out, if the call came with a password.
+    token: Option<String>,
+}
+
+impl Caller {
+    /// Adds the bearer token to a response, where the call came with a password: clients take it for their next calls.
+    pub(crate) fn stamp<T>(&self, mut response: Response<T>) -> Response<T> {
+        let header = self.token.as_ref().and_then(|token| MetadataValue::try_from(format!("Bearer {token}")).ok());
+        if let Some(mut header) = header {
+            header.set_sensitive(true);
+            response.metadata_mut().insert(AUTHORIZATION, header);
+        }
+        response
+    }
+
+    /// The token that was issued by this call.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+}
+
+/// Authenticates a call by its headers.
+pub(crate) async fn authenticate<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
+    let credential = credential(request.metadata())?.ok_or_else(missing)?;
+    login(gateway, credential, request.metadata(), request.remote_addr()).await
+}
+
+/// A session for a credential, with the purpose and the address of the call.
+pub(crate) async fn login(
+    gateway: &Gateway,
+    credential: Credential,
+    metadata: &MetadataMap,
+    client: Option<SocketAddr>,
+) -> Result<Caller, Status> {
+    let purpose = purpose(metadata)?;
+    let (session, is_password) = match credential {
+        Credential::Bearer(token) => (gateway.verify_token(&token).map_err(status::from_gateway)?, false),
+        Credential::Basic { user, password } => {
+            (gateway.login(&user, &password).await.map_err(status::from_gateway)?, true)
+        }
+    };
+    let token = is_password.then(|| gateway.issue_token(&session));
+    Ok(Caller { session: session.with_purpose(purpose).with_client(client), token })
+}
+
+/// The status of a call without credentials.
+pub(crate) fn missing() -> Status {
+    Status::unauthenticated("no credentials: send `authorization: Basic …` or `authorization: Bearer …`")
+}
+
+/// The credential in a call's headers. A bearer token goes before a password: the JDBC driver may send both.
+pub(crate) fn credential(metadata: &MetadataMap) -> Result<Option<Credential>, Status> {
+    let mut basic = None;
+    for value in metadata.get_all(AUTHORIZATION) {
+        let text = value.to_str().map_err(|_| malformed())?;
+        let (scheme, rest) = text.split_once(' ').ok_or_else(malformed)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Ok(Some(Credential::Bearer(rest.trim().to_owned())));
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Err(malformed());
+        }
+        basic = Some(decode_basic(rest.trim()).ok_or_else(malformed)?);
+    }
+    Ok(basic)
+}
+
+/// The credential in a handshake's first message, as clients of the older handshake send it.
+pub(crate) fn handshake_credential(payload: &[u8]) -> Option<Credential> {
+    let BasicAuth { username, password } = BasicAuth::decode(payload).ok()?;
+    (!username.is_empty()).then_some(Credential::Basic { user: username, password })
+}
+
+fn decode_basic(text: &str) -> Option<Credential> {
+    let bytes = BASE64_STANDARD.decode(text).or_else(|_| BASE64_STANDARD_NO_PAD.decode(text)).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Credential::Basic { user: user.to_owned(), password: password.to_owned() })
+}
+
+fn purpose(metadata: &MetadataMap) -> Result<Option<String>, Status> {
+    let Some(value) = metadata.get(PURPOSE) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| status::invalid("the header `purpose` is not plain text"))?;
+    Ok(Some(text.to_owned()))
+}
+
+fn malformed() -> Status {
+    Status::unauthenticated("the header `authorization` is malformed: send `Basic …` or `Bearer …`")
+}

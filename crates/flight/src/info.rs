@@ -1,0 +1,44 @@
+//! Descriptions of results: `FlightInfo`, `SchemaResult` and schemas as bytes.
+
+use arrow::datatypes::Schema;
+use arrow_flight::sql::Any;
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, SchemaResult, Ticket};
+use arrow_ipc::writer::IpcWriteOptions;
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+
+use crate::status;
+
+/// A schema as an encapsulated IPC message: continuation marker, length, flatbuffer.
+pub(crate) fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let IpcMessage(bytes) = SchemaAsIpc::new(schema, &IpcWriteOptions::default())
+        .try_into()
+        .map_err(|error| status::internal("encoding a schema", error))?;
+    Ok(bytes)
+}
+
+/// The answer to `GetSchema`.
+pub(crate) fn schema_result(schema: &Schema) -> Result<SchemaResult, Status> {
+    Ok(SchemaResult { schema: schema_bytes(schema)? })
+}
+
+/// The answer to `GetFlightInfo`: one endpoint without a location, which means "where you asked". Behind a load
+/// balancer that is any replica.
+pub(crate) fn flight_info(schema: &Schema, descriptor: FlightDescriptor, ticket: &Any) -> Result<FlightInfo, Status> {
+    let endpoint = FlightEndpoint {
+        ticket: Some(Ticket { ticket: ticket.encode_to_vec().into() }),
+        location: Vec::new(),
+        expiration_time: None,
+        app_metadata: Bytes::new(),
+    };
+    Ok(FlightInfo {
+        schema: schema_bytes(schema)?,
+        flight_descriptor: Some(descriptor),
+        endpoint: vec![endpoint],
+        total_records: -1,
+        total_bytes: -1,
+        ordered: true,
+        app_metadata: Bytes::new(),
+    })
+}

@@ -1,0 +1,106 @@
+//! The transport: HTTP/2 over TCP, with TLS on request.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use portcullis_gateway::Gateway;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use crate::service::FlightSql;
+
+/// Largest block of headers accepted. URL parameters that the JDBC driver does not know arrive as headers, and the
+/// usual 8 or 16 KiB are soon used up.
+const MAX_HEADERS: u32 = 64 << 10;
+/// Largest message accepted: statements and parameters. Results have no bound here.
+const MAX_REQUEST: usize = 16 << 20;
+/// A silent connection is asked for a sign of life after this time, and closed if none comes in as much again.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long running calls may take after the shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Where the certificate for TLS is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificate chain (PEM), the server's own certificate first.
+    pub certificate: PathBuf,
+    /// Private key of the certificate (PEM).
+    pub key: PathBuf,
+}
+
+/// Why the server could not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum FlightError {
+    /// A file of the TLS configuration cannot be read.
+    #[error("cannot read `{path}` for TLS: {error}", path = path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Certificate and key do not make a TLS server.
+    #[error("the certificate or key for TLS cannot be used: {0}; both must be PEM and belong together")]
+    Tls(tonic::transport::Error),
+    /// The connections cannot be served any longer.
+    #[error("the Flight SQL server stopped: {0}")]
+    Transport(tonic::transport::Error),
+    /// The server's own answers could not be made.
+    #[error("the server's metadata cannot be made: {0}")]
+    Metadata(String),
+}
+
+/// Serves Flight SQL on a listening socket until `shutdown` completes. Then no new call is taken, and running ones have
+/// 30 seconds to end.
+///
+/// # Errors
+/// If the TLS files cannot be used, or the socket fails.
+pub async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    tls: Option<TlsConfig>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), FlightError> {
+    let service = FlightSql::new(gateway).map_err(|error| FlightError::Metadata(error.to_string()))?;
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .http2_max_header_list_size(MAX_HEADERS);
+    if let Some(tls) = tls {
+        server = server.tls_config(tls_config(&tls).await?).map_err(FlightError::Tls)?;
+    }
+    let (stop, stopped) = oneshot::channel::<()>();
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
+    let serving = server
+        .add_service(FlightServiceServer::new(service).max_decoding_message_size(MAX_REQUEST))
+        .serve_with_incoming_shutdown(incoming, async move { stopped.await.unwrap_or_default() });
+    let deadline = async move {
+        shutdown.await;
+        let _ = stop.send(());
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = serving => ended.map_err(FlightError::Transport),
+        () = deadline => {
+            tracing::warn!("calls were still running {} seconds after the shutdown began; they are cut off", GRACE.as_secs());
+            Ok(())
+        }
+    }
+}
+
+async fn tls_config(tls: &TlsConfig) -> Result<ServerTlsConfig, FlightError> {
+    // Two crypto libraries are linked, so none is the default until one is named. An earlier choice stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let certificate = read(&tls.certificate).await?;
+    let key = read(&tls.key).await?;
+    Ok(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))
+}
+
+async fn read(path: &PathBuf) -> Result<Vec<u8>, FlightError> {
+    tokio::fs::read(path).await.map_err(|error| FlightError::TlsFile { path: path.clone(), error })
+}

@@ -1,0 +1,174 @@
+//! The calls of Arrow Flight. Each authenticates before it looks at what is asked.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow_flight::error::FlightError;
+use arrow_flight::flight_service_server::FlightService;
+use arrow_flight::sql::{Any, Command};
+use arrow_flight::{
+    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
+    PollInfo, PutResult, SchemaResult, Ticket,
+};
+use bytes::Bytes;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
+use portcullis_gateway::{Gateway, Session};
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::auth::{self, Caller};
+use crate::encode::{self, Encoder};
+use crate::metadata::Metadata;
+use crate::statement::Rows;
+use crate::ticket::Statement;
+use crate::{action, command, info, prepared, put, statement, status};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Messages<T> = BoxStream<'static, Result<T, Status>>;
+
+/// The Flight SQL service over a gateway.
+pub(crate) struct FlightSql {
+    gateway: Arc<Gateway>,
+    metadata: Metadata,
+}
+
+impl FlightSql {
+    /// A service over this gateway.
+    pub(crate) fn new(gateway: Arc<Gateway>) -> Result<FlightSql, FlightError> {
+        let metadata = Metadata::new(gateway.config())?;
+        Ok(FlightSql { gateway, metadata })
+    }
+
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        auth::authenticate(&self.gateway, request).await
+    }
+
+    /// The schema of what a command returns and the ticket that gets it.
+    async fn describe(&self, session: &Session, command: Command) -> Result<(SchemaRef, Any), Status> {
+        if let Some(schema) = Metadata::schema(&command) {
+            return Ok((schema, command.into_any()));
+        }
+        match command {
+            Command::CommandStatementQuery(query) => statement::describe(&self.gateway, session, query).await,
+            Command::CommandPreparedStatementQuery(query) => {
+                let schema = prepared::describe(&self.gateway, session, &query.prepared_statement_handle).await?;
+                Ok((schema, Command::CommandPreparedStatementQuery(query).into_any()))
+            }
+            other => Err(command::refused(&other)),
+        }
+    }
+
+    async fn info(&self, session: &Session, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+        let command = command::of_descriptor(&descriptor)?;
+        let (schema, ticket) = self.describe(session, command).await?;
+        info::flight_info(&schema, descriptor, &ticket)
+    }
+
+    async fn rows(&self, session: &Session, ticket: &Ticket) -> Result<Rows, Status> {
+        let command = command::of_ticket(&ticket.ticket)?;
+        let statement = match &command {
+            Command::TicketStatementQuery(ticket) => Statement::from_ticket(&self.gateway, session, ticket)?,
+            Command::CommandPreparedStatementQuery(query) => {
+                Statement::from_handle(&self.gateway, session, &query.prepared_statement_handle)?
+            }
+            _ => return self.metadata.answer(&self.gateway, session, &command).map(Rows::of),
+        };
+        statement::run(&self.gateway, session, &statement).await
+    }
+
+    async fn login(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Caller, Status> {
+        let from_header = auth::credential(request.metadata())?;
+        let client = request.remote_addr();
+        let (metadata, _, mut messages) = request.into_parts();
+        let credential = match from_header {
+            Some(credential) => credential,
+            None => {
+                let first = messages.try_next().await?.ok_or_else(auth::missing)?;
+                auth::handshake_credential(&first.payload).ok_or_else(auth::missing)?
+            }
+        };
+        auth::login(&self.gateway, credential, &metadata, client).await
+    }
+}
+
+#[tonic::async_trait]
+impl FlightService for FlightSql {
+    type HandshakeStream = Messages<HandshakeResponse>;
+    type ListFlightsStream = Messages<FlightInfo>;
+    type DoGetStream = Messages<FlightData>;
+    type DoPutStream = Messages<PutResult>;
+    type DoExchangeStream = Messages<FlightData>;
+    type DoActionStream = Messages<arrow_flight::Result>;
+    type ListActionsStream = Messages<ActionType>;
+
+    async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Answer<Self::HandshakeStream> {
+        let caller = self.login(request).await?;
+        let payload = caller.token().map(|token| Bytes::copy_from_slice(token.as_bytes())).unwrap_or_default();
+        Ok(caller.stamp(Response::new(of([HandshakeResponse { protocol_version: 0, payload }]))))
+    }
+
+    async fn list_flights(&self, request: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
+        let caller = self.caller(&request).await?;
+        Ok(caller.stamp(Response::new(of([]))))
+    }
+
+    async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<FlightInfo> {
+        let caller = self.caller(&request).await?;
+        let info = self.info(&caller.session, request.into_inner()).await?;
+        Ok(caller.stamp(Response::new(info)))
+    }
+
+    async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
+        let caller = self.caller(&request).await?;
+        let info = self.info(&caller.session, request.into_inner()).await?;
+        let done = PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
+        Ok(caller.stamp(Response::new(done)))
+    }
+
+    async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {
+        let caller = self.caller(&request).await?;
+        let command = command::of_descriptor(request.get_ref())?;
+        let (schema, _) = self.describe(&caller.session, command).await?;
+        Ok(caller.stamp(Response::new(info::schema_result(&schema)?)))
+    }
+
+    async fn do_get(&self, request: Request<Ticket>) -> Answer<Self::DoGetStream> {
+        let caller = self.caller(&request).await?;
+        let options = encode::options(request.metadata())?;
+        let rows = self.rows(&caller.session, request.get_ref()).await?;
+        let mut response = Response::new(Encoder::new(rows.schema, rows.batches, options).boxed());
+        if let Some(id) = rows.query_id.and_then(|id| MetadataValue::try_from(id).ok()) {
+            response.metadata_mut().insert(status::QUERY_ID, id);
+        }
+        Ok(caller.stamp(response))
+    }
+
+    async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
+        let caller = self.caller(&request).await?;
+        let result = put::put(&self.gateway, &caller.session, request.into_inner()).await?;
+        Ok(caller.stamp(Response::new(of([result]))))
+    }
+
+    async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoExchangeStream> {
+        self.caller(&request).await?;
+        Err(status::unsupported("exchanges"))
+    }
+
+    async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
+        let caller = self.caller(&request).await?;
+        let bodies = action::run(&self.gateway, &caller.session, request.into_inner()).await?;
+        let results = bodies.into_iter().map(|body| arrow_flight::Result { body: body.into() });
+        Ok(caller.stamp(Response::new(of(results.collect::<Vec<_>>()))))
+    }
+
+    async fn list_actions(&self, request: Request<Empty>) -> Answer<Self::ListActionsStream> {
+        let caller = self.caller(&request).await?;
+        Ok(caller.stamp(Response::new(of(action::list()))))
+    }
+}
+
+/// A stream of these messages.
+fn of<T: Send + 'static>(messages: impl IntoIterator<Item = T, IntoIter: Send + 'static>) -> Messages<T> {
+    stream::iter(messages.into_iter().map(Ok)).boxed()
+}

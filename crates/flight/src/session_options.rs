@@ -1,0 +1,84 @@
+//! Session options of the Flight protocol, as far as clients cannot do without: the JDBC driver sends the `catalog` of
+//! its URL as one, and does not connect if that fails.
+
+use std::collections::HashMap;
+
+use crate::metadata::CATALOG;
+
+/// A value of an option. Only texts mean anything here; the rest is there to be told from them.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct OptionValue {
+    #[prost(string, optional, tag = "1")]
+    pub(crate) text: Option<String>,
+}
+
+/// `SetSessionOptionsRequest`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SetRequest {
+    #[prost(map = "string, message", tag = "1")]
+    pub(crate) options: HashMap<String, OptionValue>,
+}
+
+/// Why an option was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub(crate) enum ErrorValue {
+    /// Not used.
+    Unspecified = 0,
+    /// There is no option of this name.
+    InvalidName = 1,
+    /// The option cannot have this value.
+    InvalidValue = 2,
+}
+
+/// An option that was not set.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct OptionError {
+    #[prost(enumeration = "ErrorValue", tag = "1")]
+    pub(crate) value: i32,
+}
+
+/// `SetSessionOptionsResult`: the options that were not set.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct SetResult {
+    #[prost(map = "string, message", tag = "1")]
+    pub(crate) errors: HashMap<String, OptionError>,
+}
+
+/// `GetSessionOptionsResult`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct GetResult {
+    #[prost(map = "string, message", tag = "1")]
+    pub(crate) options: HashMap<String, OptionValue>,
+}
+
+/// `CloseSessionResult`; 1 is "closed".
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct CloseResult {
+    #[prost(int32, tag = "1")]
+    pub(crate) status: i32,
+}
+
+/// Sets options: the catalog can only be the one that there is.
+pub(crate) fn set(request: SetRequest) -> SetResult {
+    let error = |(name, value): (String, OptionValue)| {
+        let value = match (name.as_str(), value.text.as_deref()) {
+            ("catalog", Some(catalog)) if catalog == CATALOG => return None,
+            ("catalog", _) => ErrorValue::InvalidValue,
+            _ => ErrorValue::InvalidName,
+        };
+        Some((name, OptionError { value: value.into() }))
+    };
+    SetResult { errors: request.options.into_iter().filter_map(error).collect() }
+}
+
+/// The options of every session.
+pub(crate) fn get() -> GetResult {
+    let catalog = OptionValue { text: Some(CATALOG.to_owned()) };
+    GetResult { options: HashMap::from([("catalog".to_owned(), catalog)]) }
+}
+
+/// Closes a session. There is nothing to close: tokens expire, and the server keeps no session.
+pub(crate) fn close() -> CloseResult {
+    CloseResult { status: 1 }
+}

@@ -1,0 +1,74 @@
+//! Statements: described by `GetFlightInfo`, run by `DoGet`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use arrow_flight::sql::{Any, CommandStatementQuery};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use portcullis_gateway::{Gateway, Session};
+use tonic::Status;
+
+use crate::command;
+use crate::status;
+use crate::ticket::Statement;
+
+/// Rows to be streamed.
+pub(crate) struct Rows {
+    /// The schema of every batch.
+    pub(crate) schema: SchemaRef,
+    /// The batches.
+    pub(crate) batches: BoxStream<'static, Result<RecordBatch, Status>>,
+    /// The id of the query, where there is one: metadata has none.
+    pub(crate) query_id: Option<String>,
+}
+
+impl Rows {
+    /// The rows of one batch.
+    pub(crate) fn of(batch: RecordBatch) -> Rows {
+        Rows { schema: batch.schema(), batches: stream::iter([Ok(batch)]).boxed(), query_id: None }
+    }
+}
+
+/// The schema of a statement's result and the ticket that runs it.
+pub(crate) async fn describe(
+    gateway: &Gateway,
+    session: &Session,
+    query: CommandStatementQuery,
+) -> Result<(SchemaRef, Any), Status> {
+    command::no_transaction(query.transaction_id.as_deref())?;
+    let described = gateway.describe(session, &query.query).await.map_err(status::from_gateway)?;
+    let ticket = Statement::new(session, query.query).into_ticket(gateway, session);
+    Ok((described.schema, ticket))
+}
+
+/// Runs a statement. The principal is authorised now, whatever held when the ticket or handle was made.
+pub(crate) async fn run(gateway: &Arc<Gateway>, session: &Session, statement: &Statement) -> Result<Rows, Status> {
+    let session = statement.session(session);
+    let parameters = statement.parameters()?;
+    let rows = gateway.query(&session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
+    let query_id = rows.query_id().to_owned();
+    let schema = rows.schema();
+    let id = query_id.clone();
+    let batches = rows.map(move |batch| batch.map_err(|error| status::from_query(error, &id))).boxed();
+    Ok(Rows { schema, batches, query_id: Some(query_id) })
+}
+
+/// Runs a statement that changes nothing but an option of the session (`SET …`), for clients that run such as updates.
+pub(crate) async fn run_update(
+    gateway: &Arc<Gateway>,
+    session: &Session,
+    statement: &Statement,
+) -> Result<i64, Status> {
+    let session = statement.session(session);
+    let described = gateway.describe(&session, &statement.sql).await.map_err(status::from_gateway)?;
+    if !described.sets_option {
+        return Err(status::unsupported("updates"));
+    }
+    let mut rows = run(gateway, &session, statement).await?;
+    while let Some(batch) = rows.batches.next().await {
+        batch?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,69 @@
+//! Errors on the wire: the only place where a gateway's error becomes a gRPC status.
+
+use portcullis_gateway::{ErrorKind, GatewayError};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+/// The header and trailer that name the query in the audit journal.
+pub(crate) const QUERY_ID: &str = "x-portcullis-query-id";
+
+/// Longest message sent, in bytes. A gRPC message travels in a header, percent-encoded, and clients refuse headers
+/// above 8 KiB (Java's default) with an error that says nothing about the query.
+const MAX_MESSAGE: usize = 2048;
+
+/// The gRPC code of a kind of error.
+pub(crate) fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::Unauthenticated => Code::Unauthenticated,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::ResourceExhausted => Code::ResourceExhausted,
+        ErrorKind::Unimplemented => Code::Unimplemented,
+        ErrorKind::Internal => Code::Internal,
+        ErrorKind::Cancelled => Code::Cancelled,
+    }
+}
+
+/// The status of a gateway's error.
+pub(crate) fn from_gateway(error: GatewayError) -> Status {
+    Status::new(code(error.kind), truncated(error.message))
+}
+
+/// The status of an error of a running query, which names the query as the audit journal does.
+pub(crate) fn from_query(error: GatewayError, query_id: &str) -> Status {
+    let mut status = Status::new(code(error.kind), format!("{} (query {query_id})", truncated(error.message)));
+    if let Ok(id) = MetadataValue::try_from(query_id) {
+        status.metadata_mut().insert(QUERY_ID, id);
+    }
+    status
+}
+
+/// The request is malformed or out of bounds.
+pub(crate) fn invalid(message: impl Into<String>) -> Status {
+    Status::invalid_argument(truncated(message.into()))
+}
+
+/// The protocol has it, this gateway does not.
+pub(crate) fn unsupported(what: &str) -> Status {
+    Status::unimplemented(format!("{what} are not supported: the gateway only reads"))
+}
+
+/// A fault of this server's. What went wrong goes to the log, not to the client.
+pub(crate) fn internal(doing: &str, error: impl std::fmt::Display) -> Status {
+    tracing::error!(doing, %error, "internal error in the Flight SQL server");
+    Status::internal(format!("internal error while {doing}"))
+}
+
+fn truncated(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE {
+        let mut end = MAX_MESSAGE;
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
