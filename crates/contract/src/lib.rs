@@ -11,6 +11,7 @@ pub mod yaml;
 
 mod catalogue;
 mod connection;
+mod duration;
 mod finding;
 mod masking;
 mod model;
