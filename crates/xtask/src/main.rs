@@ -1,1 +1,71 @@
-fn main() {}
+//! The project's chores: `cargo xtask test`, `fuzz`, `tidy`, `bench`.
+//!
+//! Needs nothing but a Rust toolchain by itself; what tests need besides is set up in a cache outside of the clone.
+
+mod bench;
+mod docs;
+mod fuzz;
+mod process;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Format check, clippy with warnings as errors, and all tests.
+    Test {
+        /// Leave out what needs an external program: the tests whose names begin with `external_`.
+        #[arg(long)]
+        fast: bool,
+        /// Only tests with this in their names (format check and clippy are left out).
+        filter: Option<String>,
+    },
+    /// The fuzz tests with new seeds, until one fails.
+    Fuzz {
+        /// Stop after so many rounds.
+        #[arg(long, default_value_t = u64::MAX)]
+        rounds: u64,
+        /// Cases of a round.
+        #[arg(long, default_value_t = 2_000)]
+        cases: u64,
+    },
+    /// What a compiler doesn't see: crate graph, crates without I/O, paths of one machine. Part of the tests, too.
+    Tidy,
+    /// Write docs/cli.md again from the command's own help.
+    Docs,
+    /// TPC-H through the gateway against plain DataFusion; builds in release.
+    Bench {
+        /// Options for benches/bench.py; `--peers` installs the peers as well.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
+        Command::Fuzz { rounds, cases } => fuzz::run(rounds, cases),
+        Command::Tidy => tidy::run(),
+        Command::Docs => docs::run(),
+        Command::Bench { options } => bench::run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
