@@ -1,14 +1,43 @@
 //! Tables: from a contract's port to a provider of rows at one pinned snapshot.
+//!
+//! Two readers of metadata ([`iceberg_log`], [`delta_log`]) end in the same [`plan::FilePlan`]: files with statistics,
+//! constant columns, columns by identity, and deletes. One scan reads it with DataFusion's Parquet source. A table is
+//! opened when it is first pinned, looked up anew when it is older than the refresh age, and fails alone.
+
+mod adapter;
+mod bind;
+mod cache;
+mod deletes;
+mod delta_log;
+mod fault;
+mod iceberg_log;
+mod plan;
+mod provider;
+mod prune;
+mod reshape;
+mod scan;
+mod slot;
+mod source;
+mod store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
-use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
-use portcullis_contract::Table;
+use datafusion::error::DataFusionError;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use portcullis_contract::{ConnectionKind, SourcePath, Table, TableFormat};
+use portcullis_govern::schema::arrow_schema;
 
 use crate::EngineError;
+use cache::Caches;
+use delta_log::DeltaTable;
+use fault::Fault;
+use iceberg_log::{Catalogues, IcebergTable, RestConnection};
+use provider::{Snapshot, SnapshotProvider};
+use slot::Slots;
+use store::Stores;
 
 /// How tables are opened and kept.
 #[derive(Debug, Clone)]
@@ -17,7 +46,8 @@ pub struct TablesOptions {
     pub mesh_dir: PathBuf,
     /// Age after which a table's metadata is looked up anew.
     pub refresh_age: Duration,
-    /// Memory for cached metadata and deletes, in bytes.
+    /// Memory for parsed metadata and deletes of all tables, and as much again for the footers of each connection's
+    /// files, in bytes.
     pub cache_bytes: u64,
     /// Longest wait for a store or a catalogue before it counts as unavailable.
     pub store_timeout: Duration,
@@ -29,7 +59,7 @@ impl TablesOptions {
         Self {
             mesh_dir: mesh_dir.into(),
             refresh_age: Duration::from_secs(5),
-            cache_bytes: 256 << 20,
+            cache_bytes: 128 << 20,
             store_timeout: Duration::from_secs(8),
         }
     }
@@ -39,22 +69,117 @@ impl TablesOptions {
 #[derive(Debug)]
 pub struct Tables {
     options: TablesOptions,
+    stores: Stores,
+    catalogues: Catalogues,
+    caches: Arc<Caches>,
+    slots: Slots,
 }
 
 impl Tables {
-    /// No table is touched yet.
+    /// No table, store or catalogue is touched yet.
     pub fn new(options: TablesOptions) -> Self {
-        Self { options }
+        let footers = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
+        Self {
+            stores: Stores::new(options.mesh_dir.clone(), options.store_timeout, footers),
+            catalogues: Catalogues::default(),
+            caches: Arc::new(Caches::new(options.cache_bytes)),
+            slots: Slots::new(),
+            options,
+        }
     }
 
     /// Where scans find their stores: to be put into the runtime environment that executes them.
     pub fn object_store_registry(&self) -> Arc<dyn ObjectStoreRegistry> {
-        Arc::new(DefaultObjectStoreRegistry::new())
+        self.stores.registry()
     }
 
-    /// The current snapshot of `table`, at most `refresh_age` old.
+    /// The current snapshot of `table`, at most the refresh age old, with its columns as the contract declares them.
+    ///
+    /// # Errors
+    ///
+    /// Unavailable, where the table's store or catalogue does not answer within the time allowed; Withheld, where the
+    /// table does not offer what its contract declares; Corrupt, where its metadata cannot be understood.
     pub async fn pin(&self, table: &Table) -> Result<Arc<PinnedTable>, EngineError> {
-        Err(EngineError::Unavailable { table: table.name.to_string(), message: format!("{:?}", self.options.refresh_age) })
+        let key = format!("{:?}\n{:?}\n{:?}", table.format, table.source.path, table.source.connection.kind);
+        let name = table.name.to_string();
+        let snapshot = self
+            .slots
+            .current(key, self.options.refresh_age, |known| self.refresh(table, known))
+            .await
+            .map_err(|fault| fault.at(&name))?;
+        self.bind(table, snapshot).map_err(|fault| fault.at(&name))
+    }
+
+    async fn refresh(&self, table: &Table, known: Option<Snapshot>) -> Result<Snapshot, Fault> {
+        let connection = &table.source.connection.name;
+        let opened = tokio::time::timeout(self.options.store_timeout, self.open(table, known)).await;
+        let opened = opened
+            .unwrap_or_else(|_| Err(Fault::Unavailable(format!("connection `{connection}` did not answer in time"))));
+        if let Err(Fault::Unavailable(_)) = &opened {
+            // The next attempt starts from nothing, with secrets read anew.
+            self.stores.forget(connection);
+            self.catalogues.forget(connection).await;
+        }
+        opened
+    }
+
+    async fn open(&self, table: &Table, known: Option<Snapshot>) -> Result<Snapshot, Fault> {
+        let connection = &table.source.connection;
+        match (&connection.kind, &table.source.path) {
+            (ConnectionKind::Directory { url, store }, SourcePath::Url(location)) => {
+                let root = self.stores.table_root(&connection.name, url, store, location)?;
+                match (table.format, known) {
+                    (TableFormat::Iceberg, Some(Snapshot::Iceberg(known))) => {
+                        IcebergTable::open(root, Some(&known)).await.map(Snapshot::Iceberg)
+                    }
+                    (TableFormat::Iceberg, _) => IcebergTable::open(root, None).await.map(Snapshot::Iceberg),
+                    (TableFormat::Delta, Some(Snapshot::Delta(known))) => {
+                        DeltaTable::open(root, Some(&known)).await.map(Snapshot::Delta)
+                    }
+                    (TableFormat::Delta, _) => DeltaTable::open(root, None).await.map(Snapshot::Delta),
+                }
+            }
+            (ConnectionKind::IcebergRest { uri, warehouse, prefix, auth, store }, SourcePath::Table(path)) => {
+                let rest = RestConnection {
+                    name: &connection.name,
+                    uri,
+                    warehouse: warehouse.as_deref(),
+                    prefix: prefix.as_deref(),
+                    auth,
+                    store,
+                };
+                let known = match &known {
+                    Some(Snapshot::Iceberg(known)) => Some(known),
+                    _ => None,
+                };
+                self.catalogues.table(rest, &self.stores, path, known).await.map(Snapshot::Iceberg)
+            }
+            _ => Err(Fault::Withheld(format!(
+                "connection `{}` is not of the kind that its place needs",
+                connection.name
+            ))),
+        }
+    }
+
+    fn bind(&self, table: &Table, snapshot: Snapshot) -> Result<Arc<PinnedTable>, Fault> {
+        let schema = arrow_schema(table);
+        let columns = match &snapshot {
+            Snapshot::Iceberg(opened) => opened.bind(&schema)?,
+            Snapshot::Delta(opened) => opened.bind(&schema)?,
+        };
+        let root = snapshot.root();
+        let version = snapshot.version();
+        let plan_key = format!("{}{}\n{version}\n{schema:?}", root.root.url.as_str(), root.base);
+        let (name, time_ms) = (snapshot.name(), snapshot.time_ms());
+        let provider = SnapshotProvider {
+            table: table.name.to_string(),
+            schema,
+            columns,
+            snapshot,
+            plan_key,
+            caches: Arc::clone(&self.caches),
+        };
+        Ok(Arc::new(PinnedTable { snapshot: name, time_ms, provider: Arc::new(provider) }))
     }
 }
 
@@ -62,22 +187,31 @@ impl Tables {
 #[derive(Debug)]
 pub struct PinnedTable {
     snapshot: String,
-    provider: Arc<dyn TableProvider>,
+    time_ms: Option<i64>,
+    provider: Arc<SnapshotProvider>,
 }
 
 impl PinnedTable {
     /// Rows of this snapshot, in the columns that the contract declares.
+    ///
+    /// Its scans name stores of [`Tables::object_store_registry`]. Errors of it that are ours are in
+    /// [`DataFusionError::External`]; [`engine_error`] finds them.
     pub fn provider(self: &Arc<Self>) -> Arc<dyn TableProvider> {
-        Arc::clone(&self.provider)
+        Arc::clone(&self.provider) as Arc<dyn TableProvider>
     }
 
-    /// Iceberg snapshot id or Delta version.
+    /// Iceberg snapshot id or Delta version; `empty` for an Iceberg table that was never written.
     pub fn snapshot(&self) -> &str {
         &self.snapshot
     }
 
     /// When the snapshot was written, in milliseconds since 1970, where the table says so.
     pub fn snapshot_time_ms(&self) -> Option<i64> {
-        None
+        self.time_ms
     }
+}
+
+/// The error of ours that DataFusion handed on, if it is one.
+pub fn engine_error(error: &DataFusionError) -> Option<EngineError> {
+    fault::find_engine_error(error)
 }

@@ -1,0 +1,177 @@
+//! The rows and values that pass the barrier.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::cast::as_boolean_array;
+use datafusion::common::{DataFusionError, Result, internal_err};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_plan::coalesce::{LimitedBatchCoalescer, PushBatchStatus};
+use futures::{Stream, StreamExt};
+
+use super::pushdown::renumbered;
+use crate::exec::redact;
+
+/// What a barrier evaluates.
+pub(super) struct Admission {
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    pub outputs: Vec<Arc<dyn PhysicalExpr>>,
+    pub schema: SchemaRef,
+    pub fetch: Option<usize>,
+    pub batch_size: usize,
+    /// Named by errors from below.
+    pub table: String,
+}
+
+/// The stream of what passes.
+pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    let below = input.schema();
+    let Some(filter) = admission.filter.take() else {
+        let identity = admission.outputs.len() == below.fields().len()
+            && admission
+                .outputs
+                .iter()
+                .enumerate()
+                .all(|(i, o)| o.downcast_ref::<Column>().is_some_and(|c| c.index() == i));
+        let identity = identity && below == admission.schema;
+        return Ok(Box::pin(Unfiltered { input, identity, admission }));
+    };
+    // Of the rows kept, only what the outputs read is copied.
+    let mut read: Vec<usize> = admission.outputs.iter().flat_map(collect_columns).map(|c| c.index()).collect();
+    read.sort_unstable();
+    read.dedup();
+    for output in &mut admission.outputs {
+        *output = renumbered(output, &|old| read.binary_search(&old).ok())?;
+    }
+    let kept = LimitedBatchCoalescer::new(Arc::new(below.project(&read)?), admission.batch_size, admission.fetch);
+    Ok(Box::pin(Filtered { input: Some(input), filter, read, kept, admission }))
+}
+
+impl Admission {
+    /// An error of the input, without what it says of rows, values and files.
+    fn sealed(&self, error: &DataFusionError) -> DataFusionError {
+        redact::seal_below(&self.table, error)
+    }
+
+    /// The columns shown of rows that were kept.
+    fn show(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.evaluate(batch).map_err(|error| self.sealed(&error))
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows();
+        let columns = self
+            .outputs
+            .iter()
+            .map(|output| output.evaluate(batch)?.into_array(rows))
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
+struct Unfiltered {
+    input: SendableRecordBatchStream,
+    /// Everything is shown as it is.
+    identity: bool,
+    admission: Admission,
+}
+
+impl Stream for Unfiltered {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.input.poll_next_unpin(cx));
+        Poll::Ready(next.map(|batch| match batch {
+            Ok(batch) if self.identity => Ok(batch),
+            Ok(batch) => self.admission.show(&batch),
+            Err(error) => Err(self.admission.sealed(&error)),
+        }))
+    }
+}
+
+impl RecordBatchStream for Unfiltered {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.admission.schema)
+    }
+}
+
+struct Filtered {
+    /// `None` once it ended or enough rows were kept.
+    input: Option<SendableRecordBatchStream>,
+    filter: Arc<dyn PhysicalExpr>,
+    /// The input's columns that `kept` has.
+    read: Vec<usize>,
+    kept: LimitedBatchCoalescer,
+    admission: Admission,
+}
+
+impl Filtered {
+    /// Takes the rows of `batch` that pass. Says whether more are wanted.
+    fn take(&mut self, batch: &RecordBatch) -> Result<PushBatchStatus> {
+        let verdict = self.filter.evaluate(batch)?.into_array(batch.num_rows())?;
+        let verdict = as_boolean_array(&verdict)?;
+        if verdict.len() != batch.num_rows() {
+            return internal_err!("a row filter gave {} verdicts for {} rows", verdict.len(), batch.num_rows());
+        }
+        let batch = batch.project(&self.read)?;
+        // NULL is not TRUE.
+        let passed = match verdict.null_count() {
+            0 => verdict.true_count(),
+            _ => prep_null_mask_filter(verdict).true_count(),
+        };
+        match passed {
+            0 => Ok(PushBatchStatus::Continue),
+            all if all == batch.num_rows() => self.kept.push_batch(batch),
+            _ => self.kept.push_batch(filter_record_batch(&batch, verdict)?),
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.input = None;
+        self.kept.finish()
+    }
+
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
+        loop {
+            if let Some(batch) = self.kept.next_completed_batch() {
+                return Poll::Ready(Some(self.admission.show(&batch)));
+            }
+            let Some(input) = &mut self.input else { return Poll::Ready(None) };
+            let step = match ready!(input.poll_next_unpin(cx)) {
+                None => self.finish(),
+                Some(Err(error)) => Err(error),
+                Some(Ok(batch)) => match self.take(&batch) {
+                    Ok(PushBatchStatus::Continue) => Ok(()),
+                    Ok(PushBatchStatus::LimitReached) => self.finish(),
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = step {
+                self.input = None;
+                return Poll::Ready(Some(Err(self.admission.sealed(&error))));
+            }
+        }
+    }
+}
+
+impl Stream for Filtered {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_batch(cx)
+    }
+}
+
+impl RecordBatchStream for Filtered {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.admission.schema)
+    }
+}

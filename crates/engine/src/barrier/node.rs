@@ -1,0 +1,351 @@
+//! The operator that stands between a table and everything of the user's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, Result, Statistics, internal_err, plan_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, create_physical_expr};
+use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+
+use super::admit::{Admission, admit};
+use super::pushdown;
+use super::scan::GovernedScan;
+use crate::exec::redact;
+
+/// Rows kept by the row filter, and of those the columns shown.
+///
+/// It owns the filter and the masks, and evaluates the filter on every row even where the scan below took it over: what an
+/// optimiser rule or a file reader does below can cost time, never a row. It keeps no closure and no state, so that it can be
+/// sent to a worker: expressions, a column list and an optional row count.
+#[derive(Debug, Clone)]
+pub struct BarrierExec {
+    input: Arc<dyn ExecutionPlan>,
+    scan: Arc<GovernedScan>,
+    /// Over the input's schema.
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Over the input's schema, in the order of `schema`.
+    outputs: Vec<Output>,
+    schema: SchemaRef,
+    fetch: Option<usize>,
+    properties: Arc<PlanProperties>,
+}
+
+/// One column that is handed on.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    /// Its position in the view.
+    pub view: usize,
+    pub field: FieldRef,
+    pub expr: Arc<dyn PhysicalExpr>,
+}
+
+impl Output {
+    /// The input's column, where it is handed on as it is.
+    pub fn clear(&self) -> Option<&Column> {
+        self.expr.downcast_ref::<Column>()
+    }
+}
+
+impl BarrierExec {
+    /// `shown`: positions in the scan's view. `input` offers columns of the base table under their names.
+    pub(super) fn try_new(
+        scan: Arc<GovernedScan>,
+        shown: &[usize],
+        input: Arc<dyn ExecutionPlan>,
+        state: &dyn Session,
+    ) -> Result<Self> {
+        let offered = input.schema();
+        for field in offered.fields() {
+            if scan.base().field_with_name(field.name())?.data_type() != field.data_type() {
+                return plan_err!("the scan of `{}` changed the type of column `{}`", scan.table(), field.name());
+            }
+        }
+        let schema = DFSchema::try_from(Arc::clone(&offered))?;
+        let filter = scan.filter().map(|filter| physical(filter, &schema, state)).transpose()?;
+        let mut outputs = Vec::with_capacity(shown.len());
+        for view in shown {
+            let (Some(column), Some(field)) = (scan.columns().get(*view), scan.view().fields().get(*view)) else {
+                return internal_err!("the view of `{}` has no column {view}", scan.table());
+            };
+            let expr = physical(&column.expr, &schema, state)?;
+            outputs.push(Output { view: *view, field: Arc::clone(field), expr });
+        }
+        Ok(Self::assemble(input, scan, filter, outputs, None))
+    }
+
+    fn assemble(
+        input: Arc<dyn ExecutionPlan>,
+        scan: Arc<GovernedScan>,
+        filter: Option<Arc<dyn PhysicalExpr>>,
+        outputs: Vec<Output>,
+        fetch: Option<usize>,
+    ) -> Self {
+        let schema = Arc::new(Schema::new(outputs.iter().map(|o| Arc::clone(&o.field)).collect::<Vec<_>>()));
+        // Nothing is known of the output but its schema: orderings let sorts with fallible keys slip below, constants and
+        // equalities come from statistics of rows that may be hidden.
+        let from = input.properties();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(from.output_partitioning().partition_count()),
+            from.emission_type,
+            from.boundedness,
+        )
+        .with_scheduling_type(from.scheduling_type)
+        .with_evaluation_type(from.evaluation_type);
+        Self { input, scan, filter, outputs, schema, fetch, properties: Arc::new(properties) }
+    }
+
+    /// What the scan may show.
+    pub fn governed(&self) -> &Arc<GovernedScan> {
+        &self.scan
+    }
+
+    /// The names of the columns that it hands on, as the view has them.
+    pub fn shown(&self) -> impl Iterator<Item = &str> {
+        self.outputs.iter().filter_map(|o| self.scan.columns().get(o.view)).map(|column| column.name.as_str())
+    }
+
+    /// Compares what the operator would evaluate with what was decided, from scratch.
+    ///
+    /// # Errors
+    /// When a filter is missing or another, or a column is shown in another way than decided.
+    pub(crate) fn verify(&self, state: &dyn Session) -> Result<(), String> {
+        let table = self.scan.table();
+        let schema = DFSchema::try_from(self.input.schema()).map_err(|e| e.to_string())?;
+        let again = |expr: &Expr| {
+            physical(expr, &schema, state).map_err(|_| format!("an expression over `{table}` cannot be planned again"))
+        };
+        let filter = self.scan.filter().map(&again).transpose()?;
+        if filter != self.filter {
+            return Err(format!("the row filter of `{table}` is not the decided one"));
+        }
+        for output in &self.outputs {
+            let column =
+                self.scan.columns().get(output.view).ok_or_else(|| format!("`{table}` shows an unknown column"))?;
+            if *again(&column.expr)? != *output.expr {
+                return Err(format!("column `{}` of `{table}` is not shown as decided", column.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let (old, new) = (self.input.schema(), input.schema());
+        let same = old.fields().len() == new.fields().len()
+            && old
+                .fields()
+                .iter()
+                .zip(new.fields())
+                .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+        if !same {
+            return internal_err!("the scan of `{}` was exchanged for another", self.scan.table());
+        }
+        Ok(Self::assemble(input, Arc::clone(&self.scan), self.filter.clone(), self.outputs.clone(), self.fetch))
+    }
+
+    /// Hands on only `outputs`; columns of the input that nothing reads any more are cut off below.
+    fn narrowed(&self, outputs: Vec<Output>) -> Result<Self> {
+        let read = outputs.iter().map(|o| &o.expr).chain(&self.filter).flat_map(collect_columns);
+        let mut kept: Vec<usize> = read.map(|column| column.index()).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        let schema = self.input.schema();
+        if kept.len() == schema.fields().len() {
+            return Ok(Self::assemble(
+                Arc::clone(&self.input),
+                Arc::clone(&self.scan),
+                self.filter.clone(),
+                outputs,
+                self.fetch,
+            ));
+        }
+        let columns = kept.iter().filter_map(|i| {
+            schema.fields().get(*i).map(|field| ProjectionExpr {
+                expr: Arc::new(Column::new(field.name(), *i)),
+                alias: field.name().clone(),
+            })
+        });
+        let input: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new(columns, Arc::clone(&self.input))?);
+        let moved = |expr: &Arc<dyn PhysicalExpr>| pushdown::renumbered(expr, &|old| kept.binary_search(&old).ok());
+        let filter = self.filter.as_ref().map(&moved).transpose()?;
+        let outputs =
+            outputs.into_iter().map(|o| Ok(Output { expr: moved(&o.expr)?, ..o })).collect::<Result<Vec<_>>>()?;
+        Ok(Self::assemble(input, Arc::clone(&self.scan), filter, outputs, self.fetch))
+    }
+}
+
+impl DisplayAs for BarrierExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let columns: Vec<&str> = self.shown().collect();
+        write!(f, "GovernedScan: {}, columns=[{}]", self.scan.table(), columns.join(", "))?;
+        self.fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
+    }
+}
+
+impl ExecutionPlan for BarrierExec {
+    fn name(&self) -> &str {
+        "BarrierExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        // `true` lets sort pushdown move a sort with a fallible key below.
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        // The scan is split into ranges all the same; shuffling rows below gains nothing.
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        // Filter and masks are nobody else's.
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(self.with_input(input)?)),
+            _ => internal_err!("a barrier has one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let batch_size = context.session_config().batch_size();
+        let input = self.input.execute(partition, context);
+        let input = input.map_err(|error| redact::seal_below(self.scan.table(), &error))?;
+        let admission = Admission {
+            filter: self.filter.clone(),
+            outputs: self.outputs.iter().map(|o| Arc::clone(&o.expr)).collect(),
+            schema: Arc::clone(&self.schema),
+            fetch: self.fetch,
+            batch_size,
+            table: self.scan.table().to_owned(),
+        };
+        admit(admission, input)
+    }
+
+    fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
+        vec![ChildStats::At(partition)]
+    }
+
+    /// Inexact counts, for the order of joins, and nothing about columns. Where rows are hidden, only their order of magnitude.
+    fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        if let Some(input) = inputs.first() {
+            let hides = self.filter.is_some();
+            statistics.num_rows = coarse(input.num_rows, hides);
+            statistics.total_byte_size = coarse(input.total_byte_size, hides);
+        }
+        Ok(Arc::new(statistics))
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        match self.filter {
+            Some(_) => CardinalityEffect::LowerEqual,
+            None => CardinalityEffect::Equal,
+        }
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        self.filter.is_none()
+    }
+
+    fn with_fetch(&self, fetch: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
+        self.filter.as_ref()?;
+        Some(Arc::new(Self { fetch, ..self.clone() }))
+    }
+
+    fn fetch(&self) -> Option<usize> {
+        self.fetch
+    }
+
+    /// Only a choice of columns, under whatever names, crosses: an expression would be evaluated on hidden rows.
+    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let mut outputs = Vec::with_capacity(projection.expr().len());
+        for shown in projection.expr() {
+            let Some(output) = shown.expr.downcast_ref::<Column>().and_then(|c| self.outputs.get(c.index())) else {
+                return Ok(None);
+            };
+            let field = Arc::new(output.field.as_ref().clone().with_name(&shown.alias));
+            outputs.push(Output { field, ..output.clone() });
+        }
+        if outputs.len() >= self.outputs.len() {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(self.narrowed(outputs)?)))
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        phase: FilterPushdownPhase,
+        parents: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        let own = self.filter.as_ref().filter(|_| phase == FilterPushdownPhase::Pre);
+        pushdown::describe(&parents, &self.outputs, &self.schema, own, &self.input)
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        _: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // What the scan took over of the user's predicates need not be repeated above. Its own filter the barrier always repeats.
+        Ok(FilterPushdownPropagation::if_all(result))
+    }
+}
+
+/// The expressions of a [`GovernedScan`] are coerced already.
+fn physical(expr: &Expr, schema: &DFSchema, state: &dyn Session) -> Result<Arc<dyn PhysicalExpr>> {
+    create_physical_expr(expr, schema, state.execution_props(), &PhysicalPlanningContext::default())
+}
+
+/// An estimate; of hidden rows only within a factor of eight.
+fn coarse(count: Precision<usize>, hides: bool) -> Precision<usize> {
+    match count.to_inexact() {
+        Precision::Inexact(n) if hides => {
+            let mut bound = 8_usize;
+            while bound < n {
+                bound = bound.saturating_mul(8);
+            }
+            Precision::Inexact(bound)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,67 @@
+//! Queries that succeed on the rows a principal may see, and fail, or answer otherwise, once they touch a hidden one.
+
+/// Row filters over the table of [`super::world`]: name and predicate. All keep the same rows.
+pub const FILTERS: &[(&str, &str)] = &[
+    ("equality", "tenant = 'A'"),
+    ("like", "tenant LIKE 'A%'"),
+    ("set", "tenant IN ('A', 'A9', 'A10', 'A11', 'A12')"),
+    ("or", "tenant = 'A' OR region = 'eu'"),
+    ("wide column", "note LIKE 'A-%'"),
+];
+
+/// Name and text. `t` is the governed table, `nums` holds 0 to 19.
+pub const QUERIES: &[(&str, &str)] = &[
+    ("where_cast", "SELECT id FROM t WHERE CAST(amt AS INT) > 0"),
+    ("where_div0", "SELECT id FROM t WHERE 1/(salary-1501) >= 0"),
+    ("where_case", "SELECT count(*) FROM t WHERE CASE WHEN id >= 0 THEN CAST(amt AS INT) END > 0"),
+    ("agg_filter", "SELECT sum(id) FILTER (WHERE CAST(amt AS INT) > 3) FROM t"),
+    ("order_cast_topk", "SELECT id FROM t ORDER BY CAST(amt AS INT) DESC, id LIMIT 5"),
+    ("order_cast", "SELECT id FROM t ORDER BY CAST(amt AS INT), id"),
+    ("having", "SELECT tenant, max(CAST(amt AS INT)) m FROM t GROUP BY tenant HAVING max(CAST(amt AS INT)) > 1"),
+    ("join_on_cast", "SELECT a.id FROM t a JOIN nums n ON CAST(a.amt AS INT) = n.n"),
+    ("join_on_cast_r", "SELECT a.id FROM nums n JOIN t a ON CAST(a.amt AS INT) = n.n WHERE n.n < 3"),
+    ("exists_corr", "SELECT n.n FROM nums n WHERE EXISTS (SELECT 1 FROM t WHERE CAST(t.amt AS INT) = n.n)"),
+    ("in_subq", "SELECT id FROM t WHERE id IN (SELECT id FROM t WHERE CAST(amt AS INT) > 2)"),
+    ("not_in_subq", "SELECT n FROM nums WHERE n NOT IN (SELECT CAST(amt AS INT) FROM t)"),
+    ("scalar_subq", "SELECT id FROM t WHERE CAST(amt AS INT) > (SELECT min(CAST(amt AS INT)) FROM t)"),
+    ("window", "SELECT id, sum(CAST(amt AS INT)) OVER (PARTITION BY tenant ORDER BY id) FROM t"),
+    ("arrow_cast", "SELECT id FROM t WHERE arrow_cast(amt,'Int32') > 0"),
+    ("regexp_col", "SELECT id FROM t WHERE regexp_like('x', pat)"),
+    ("overflow", "SELECT id FROM t WHERE CAST(big AS INT) > 0"),
+    ("project_cast", "SELECT id, CAST(amt AS INT) x FROM t"),
+    ("project_narrow", "SELECT tenant, CAST(amt AS INT) x FROM t WHERE tenant <> 'zzz'"),
+    ("project_narrow2", "SELECT tenant, CAST(amt AS INT) + salary x FROM t"),
+    ("project_narrow3", "SELECT tenant, region, note, 1/(salary-1501) + CAST(amt AS INT) x FROM t"),
+    ("implicit_coercion", "SELECT id FROM t WHERE amt = 5"),
+    ("or_mix", "SELECT id FROM t WHERE id < 1000 AND (CAST(amt AS INT) > 2 OR id > 3)"),
+    ("cse", "SELECT CAST(amt AS INT) + 1 AS a, CAST(amt AS INT) + 2 AS b FROM t WHERE CAST(amt AS INT) + 1 > 3"),
+    ("left_join_on", "SELECT id, n FROM t LEFT JOIN nums n ON t.id = n.n AND CAST(t.amt AS INT) > 2"),
+    ("distinct", "SELECT DISTINCT CAST(amt AS INT) FROM t"),
+    ("derived_limit", "SELECT id FROM (SELECT id, CAST(amt AS INT) c FROM t) WHERE c > 2 ORDER BY id LIMIT 3"),
+    ("min_cast", "SELECT min(CAST(amt AS INT)) FROM t"),
+    ("union_same", "SELECT id FROM t WHERE CAST(amt AS INT) > 2 UNION SELECT id FROM t WHERE CAST(amt AS INT) <= 2"),
+    ("substr_neg", "SELECT id FROM t WHERE substr(amt, 1, 1501 - salary) <> 'q'"),
+    ("self_join_cast", "SELECT count(*) FROM t a JOIN t b ON CAST(a.amt AS INT) = CAST(b.amt AS INT) WHERE a.id < 20"),
+    ("implicit_join", "SELECT count(*) FROM t a, nums b WHERE CAST(a.amt AS INT) + 0 = b.n AND a.id > b.n"),
+    ("group_expr_filter", "SELECT c, count(*) FROM (SELECT CAST(amt AS INT) c FROM t) GROUP BY c HAVING c > 3"),
+    (
+        "range_win_filter",
+        "SELECT * FROM (SELECT id, row_number() OVER (ORDER BY CAST(amt AS INT), id) r FROM t) WHERE r <= 3",
+    ),
+    ("lateral", "SELECT n.n, x.c FROM nums n, LATERAL (SELECT t.id c FROM t WHERE CAST(t.amt AS INT) = n.n) x"),
+    // must be right (nothing fallible)
+    ("count", "SELECT count(*) FROM t"),
+    ("minmax", "SELECT min(id), max(id), count(amt), max(amt), min(big), max(big) FROM t"),
+    ("limit_n", "SELECT count(*) FROM (SELECT id FROM t LIMIT 150)"),
+    ("limit_big", "SELECT count(*) FROM (SELECT id FROM t LIMIT 1000)"),
+    (
+        "leakproof",
+        "SELECT id FROM t WHERE id BETWEEN 3 AND 40 AND amt LIKE '1%' AND region IS NOT NULL AND salary IN (1003,1005,1011,1033)",
+    ),
+    ("masked", "SELECT id, ssn FROM t WHERE ssn = 'xxx-0005'"),
+    ("topk_bare", "SELECT id FROM t ORDER BY id LIMIT 3"),
+    ("join_bare", "SELECT a.id FROM t a JOIN nums n ON a.id = n.n WHERE n.n < 5"),
+    ("never", "SELECT count(*) FROM t WHERE amt LIKE 'hid%' OR big > 1000000 OR salary = 1501"),
+    ("alltrue", "SELECT count(*) FROM t WHERE id >= 0"),
+    ("explain_like_count", "SELECT count(*), count(DISTINCT tenant) FROM t WHERE id IS NOT NULL"),
+];

@@ -1,0 +1,20 @@
+//! From a governed plan to its batches: pin, bind, optimise, verify, execute, scrub.
+
+mod bind;
+mod engine;
+mod explain;
+mod limits;
+pub(crate) mod redact;
+mod runner;
+mod session;
+mod spill;
+mod stream;
+mod verify;
+
+pub use engine::Engine;
+pub use limits::EngineLimits;
+pub use runner::Bound;
+pub use stream::{Progress, ScrubbedStream};
+
+#[cfg(test)]
+mod tests;

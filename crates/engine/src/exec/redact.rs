@@ -1,0 +1,159 @@
+//! From what went wrong to what may be said of it.
+//!
+//! DataFusion's and Arrow's texts quote values (`Cannot cast string 'Ada' to …`), paths and operators. Here only the *structure* of
+//! an error decides, and the text is ours; an error of the engine itself inside passes as it is. Errors of planning happen above
+//! the data: they quote the statement at most, and keep their text.
+
+use std::error::Error;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::DataFusionError;
+use datafusion::parquet::errors::ParquetError;
+
+use crate::EngineError;
+
+const CONVERSION: &str = "a value cannot be converted to the type asked for";
+const FUNCTION: &str = "a function or operator failed on a value";
+const UNSUPPORTED: &str = "an operation is not implemented for these types";
+
+/// An error from an operator above the barriers.
+pub(crate) fn execution(error: &DataFusionError) -> EngineError {
+    match error {
+        DataFusionError::Shared(inner) => execution(inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => execution(inner),
+        DataFusionError::Collection(errors) => {
+            errors.first().map_or(EngineError::Execution { kind: FUNCTION }, execution)
+        }
+        DataFusionError::External(inner) => external(inner.as_ref()),
+        DataFusionError::ArrowError(inner, _) => arrow(inner),
+        DataFusionError::ParquetError(inner) => parquet(inner),
+        DataFusionError::ResourcesExhausted(_) => EngineError::ResourceExhausted("memory or spill space"),
+        DataFusionError::ExecutionJoin(join) if join.is_cancelled() => EngineError::Cancelled,
+        DataFusionError::ExecutionJoin(_) => defect(),
+        DataFusionError::ObjectStore(_) => EngineError::Execution { kind: "a store could not be read" },
+        DataFusionError::IoError(_) => EngineError::Execution { kind: "a temporary file could not be read or written" },
+        DataFusionError::NotImplemented(_) => EngineError::Execution { kind: UNSUPPORTED },
+        DataFusionError::Internal(_) => EngineError::Internal("an operator met a state that it does not know".into()),
+        _ => EngineError::Execution { kind: FUNCTION },
+    }
+}
+
+/// A panic within a query.
+pub(crate) fn defect() -> EngineError {
+    EngineError::Internal("the query ran into a defect; other queries are not affected".into())
+}
+
+/// An error of Arrow's kernels.
+pub(crate) fn arrow(error: &ArrowError) -> EngineError {
+    let kind = match error {
+        ArrowError::ExternalError(inner) => return external(inner.as_ref()),
+        ArrowError::CastError(_) | ArrowError::ParseError(_) => CONVERSION,
+        ArrowError::DivideByZero => "division by zero",
+        ArrowError::ArithmeticOverflow(_) => "a number is too large for its type",
+        ArrowError::MemoryError(_)
+        | ArrowError::DictionaryKeyOverflowError
+        | ArrowError::RunEndIndexOverflowError
+        | ArrowError::OffsetOverflowError(_) => return EngineError::ResourceExhausted("room for one batch of rows"),
+        ArrowError::NotYetImplemented(_) => UNSUPPORTED,
+        ArrowError::IoError(_, _) | ArrowError::IpcError(_) => "a temporary file could not be read or written",
+        _ => FUNCTION,
+    };
+    EngineError::Execution { kind }
+}
+
+fn parquet(error: &ParquetError) -> EngineError {
+    match error {
+        ParquetError::External(inner) => external(inner.as_ref()),
+        _ => EngineError::Execution { kind: "a data file could not be read" },
+    }
+}
+
+fn external(error: &(dyn Error + Send + Sync + 'static)) -> EngineError {
+    if let Some(error) = error.downcast_ref::<EngineError>() {
+        return error.clone();
+    }
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return execution(error);
+    }
+    if let Some(error) = error.downcast_ref::<ArrowError>() {
+        return arrow(error);
+    }
+    if let Some(error) = error.downcast_ref::<ParquetError>() {
+        return parquet(error);
+    }
+    EngineError::Execution { kind: FUNCTION }
+}
+
+/// An error of analysing, optimising or physical planning.
+pub(crate) fn planning(error: &DataFusionError) -> EngineError {
+    match error {
+        DataFusionError::Shared(inner) => planning(inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => planning(inner),
+        DataFusionError::Collection(errors) => errors.first().map_or_else(defect, planning),
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => EngineError::Planning(text.clone()),
+        DataFusionError::SchemaError(inner, _) => EngineError::Planning(inner.to_string()),
+        other => execution(other),
+    }
+}
+
+/// An error from below a barrier, where rows and values are hidden: what it was is said in terms of the table alone.
+pub(crate) fn below(table: &str, error: &DataFusionError) -> EngineError {
+    match root(error) {
+        Root::Engine(error) => error,
+        Root::Store(message) => EngineError::Unavailable { table: table.into(), message: message.into() },
+        Root::Exhausted => EngineError::ResourceExhausted("memory or spill space"),
+        Root::Cancelled => EngineError::Cancelled,
+        Root::Other => EngineError::Corrupt {
+            table: table.into(),
+            message: "its data does not have the form that its metadata says".into(),
+        },
+    }
+}
+
+/// The same, on its way up through operators.
+pub(crate) fn seal_below(table: &str, error: &DataFusionError) -> DataFusionError {
+    DataFusionError::External(Box::new(below(table, error)))
+}
+
+enum Root {
+    Engine(EngineError),
+    Store(&'static str),
+    Exhausted,
+    Cancelled,
+    Other,
+}
+
+fn root(error: &DataFusionError) -> Root {
+    if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
+        return Root::Exhausted;
+    }
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<EngineError>() {
+            return Root::Engine(error.clone());
+        }
+        if let Some(error) = error.downcast_ref::<object_store::Error>() {
+            return Root::Store(store(error));
+        }
+        if error.is::<std::io::Error>() {
+            return Root::Store("its store could not be read");
+        }
+        if let Some(join) = error.downcast_ref::<tokio::task::JoinError>()
+            && join.is_cancelled()
+        {
+            return Root::Cancelled;
+        }
+        next = error.source();
+    }
+    Root::Other
+}
+
+fn store(error: &object_store::Error) -> &'static str {
+    match error {
+        object_store::Error::NotFound { .. } => "a file that its metadata names is not there",
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            "its store refused the gateway's credentials"
+        }
+        _ => "its store did not answer",
+    }
+}

@@ -1,0 +1,128 @@
+//! Plans and runs what is bound, wherever its tables came from.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SessionState;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use futures::FutureExt;
+use portcullis_contract::TableName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::limits::EngineLimits;
+use super::session::Sessions;
+use super::stream::{ScrubbedStream, Start};
+use super::verify::Permitted;
+use super::{explain, redact};
+use crate::EngineError;
+use crate::barrier::GovernedScan;
+use crate::scrub::{unsupported, wire_schema};
+
+/// The part of the engine that does not know where tables come from.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    sessions: Sessions,
+    limits: EngineLimits,
+    turns: Arc<Semaphore>,
+}
+
+impl Runner {
+    pub fn new(limits: EngineLimits, stores: Arc<dyn ObjectStoreRegistry>) -> Result<Self, EngineError> {
+        let sessions = Sessions::new(&limits, stores).map_err(|error| {
+            EngineError::Internal(format!("the spill directory cannot be used: {}", error.strip_backtrace()))
+        })?;
+        let turns = Arc::new(Semaphore::new(limits.concurrent_queries.max(1)));
+        Ok(Self { sessions, limits, turns })
+    }
+
+    /// Waits for one of the places of concurrent queries.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        let wait = tokio::time::timeout(self.limits.queue_time, Arc::clone(&self.turns).acquire_owned());
+        match wait.await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => {
+                let value = self.limits.concurrent_queries as u64;
+                Err(EngineError::LimitExceeded { limit: "queries at the same time", value })
+            }
+        }
+    }
+
+    /// Optimises a bound plan and checks it. A panic on the way is an error of this query.
+    pub async fn plan(
+        &self,
+        logical: LogicalPlan,
+        scans: &[Arc<GovernedScan>],
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Bound, EngineError> {
+        let state = self.sessions.start();
+        let planned = AssertUnwindSafe(physical(&state, &logical, scans)).catch_unwind().await;
+        let plan = planned.unwrap_or_else(|_| Err(redact::defect()))?;
+        if let Some(field) = unsupported(&plan.schema()) {
+            let text = format!("column `{}` has a type that cannot be sent: {}", field.name(), field.data_type());
+            return Err(EngineError::Planning(text));
+        }
+        let schema = wire_schema(&plan.schema());
+        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits: self.limits.clone(), turn })
+    }
+}
+
+async fn physical(
+    state: &SessionState,
+    logical: &LogicalPlan,
+    scans: &[Arc<GovernedScan>],
+) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+    let permitted = Permitted { scans };
+    permitted.logical(logical)?;
+    let optimized = state.optimize(logical).map_err(|e| redact::planning(&e))?;
+    let expected = permitted.logical(&optimized)?;
+    let planner = state.query_planner();
+    let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::planning(&e))?;
+    permitted.physical(&plan, &expected, state)?;
+    Ok(plan)
+}
+
+/// A plan that passed the check, bound to the snapshots that it will read.
+#[derive(Debug)]
+pub struct Bound {
+    plan: Arc<dyn ExecutionPlan>,
+    state: SessionState,
+    schema: SchemaRef,
+    pub(super) snapshots: Vec<(TableName, String)>,
+    limits: EngineLimits,
+    turn: OwnedSemaphorePermit,
+}
+
+impl Bound {
+    /// The wire schema, identical to every batch's.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The snapshots that are read, by table: Iceberg snapshot id or Delta version.
+    pub fn snapshots(&self) -> &[(TableName, String)] {
+        &self.snapshots
+    }
+
+    /// The physical plan, nothing below a barrier: no predicates of policies, file names or counts.
+    pub fn explain(&self) -> String {
+        explain::explain(self.plan.as_ref())
+    }
+
+    /// Starts the query. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// None today: failures come as the stream's first item.
+    pub fn execute(self) -> Result<ScrubbedStream, EngineError> {
+        Ok(ScrubbedStream::start(Start {
+            context: self.state.task_ctx(),
+            plan: self.plan,
+            schema: self.schema,
+            wall_time: self.limits.wall_time,
+            max_rows: self.limits.rows,
+            turn: Some(self.turn),
+        }))
+    }
+}

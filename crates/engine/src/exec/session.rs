@@ -1,0 +1,63 @@
+//! What all queries share: memory, spill space, stores, optimiser rules; and what each has of its own.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::functions_aggregate::first_last::first_value_udaf;
+use datafusion::prelude::SessionConfig;
+
+use super::limits::EngineLimits;
+use super::spill::SpillDir;
+
+/// Creates the state of each query from one template.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    template: SessionState,
+    _spill: SpillDir,
+}
+
+impl Sessions {
+    pub fn new(limits: &EngineLimits, stores: Arc<dyn ObjectStoreRegistry>) -> Result<Self> {
+        let spill = SpillDir::create(&limits.spill_dir)?;
+        let disk = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![spill.path().to_owned()]))
+            .with_max_temp_directory_size(limits.spill_bytes);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .with_object_store_registry(stores)
+            .build_arc()?;
+        Ok(Self { template: template(limits, runtime), _spill: spill })
+    }
+
+    /// A state whose clock starts now.
+    pub fn start(&self) -> SessionState {
+        let mut state = self.template.clone();
+        state.mark_start_execution();
+        state
+    }
+}
+
+/// No catalogue, no SQL, no functions but one that an optimiser rule asks for: plans come with all they need.
+fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(limits.target_partitions.max(1))
+        .with_batch_size(limits.batch_size.max(1))
+        .with_information_schema(false)
+        .with_create_default_catalog_and_schema(false);
+    let options = config.options_mut();
+    options.execution.parquet.pushdown_filters = true;
+    // Costs more than it gives: predicates come in a good order.
+    options.execution.parquet.reorder_filters = false;
+    options.explain.show_sizes = false;
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_aggregate_functions(vec![first_value_udaf()])
+        .build()
+}

@@ -1,0 +1,69 @@
+//! The directory of spill files: one for each process, private, gone with it or after it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A directory that lives as long as this value. Its lock tells other processes that somebody lives in it.
+#[derive(Debug)]
+pub(super) struct SpillDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+const LOCK: &str = "lock";
+
+impl SpillDir {
+    /// A fresh directory below `root`. What processes that are no more left there is removed first.
+    pub fn create(root: &Path) -> io::Result<Self> {
+        make_private(root)?;
+        remove_abandoned(root)?;
+        for attempt in 0..1000 {
+            let path = root.join(format!("{}-{attempt}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    make_private(&path)?;
+                    let lock = File::create(path.join(LOCK))?;
+                    lock.lock()?;
+                    return Ok(Self { path, _lock: lock });
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "no name is left for a spill directory"))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SpillDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+fn remove_abandoned(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let path = entry?.path();
+        // Somebody else may be just as busy with it: whoever comes second finds nothing.
+        if let Ok(lock) = File::open(path.join(LOCK))
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
+}

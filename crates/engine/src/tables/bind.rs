@@ -1,0 +1,172 @@
+//! A contract's columns, matched with the columns that its table has.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
+use datafusion::common::ScalarValue;
+
+use super::fault::Fault;
+
+/// A column or nested field as the table has it.
+#[derive(Debug, Clone)]
+pub(super) struct TableField {
+    /// Name in the table's current schema.
+    pub(super) name: String,
+    /// Names in data files, where files are read by name.
+    pub(super) physical: Vec<String>,
+    /// Identity that survives renames.
+    pub(super) id: Option<i32>,
+    /// Type; of nested types, only the kind counts, and `children` holds the rest.
+    pub(super) data_type: DataType,
+    /// Fields of a struct, the element of a list, or the key and value of a map.
+    pub(super) children: Vec<TableField>,
+    /// Value in files that are older than the column.
+    pub(super) default: Option<ScalarValue>,
+}
+
+/// Where the values of a declared column or nested field come from.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Origin {
+    /// Identity in data files.
+    pub(super) id: Option<i32>,
+    /// Names in data files.
+    pub(super) names: Vec<String>,
+    /// Of the declared type's own fields, in their order.
+    pub(super) children: Vec<Origin>,
+}
+
+/// A column that a scan can produce.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    /// Name and type under which it is produced.
+    pub(super) field: FieldRef,
+    /// Where it comes from.
+    pub(super) origin: Origin,
+    /// Value in files that lack it.
+    pub(super) default: Option<ScalarValue>,
+}
+
+/// The declared columns, in the contract's order; or why the table does not offer them.
+pub(super) fn bind(declared: &Schema, fields: &[TableField]) -> Result<Vec<Column>, Fault> {
+    declared
+        .fields()
+        .iter()
+        .map(|field| {
+            let found = lookup(fields, field.name()).map_err(Fault::Withheld)?;
+            let origin = origin(field.name(), field.data_type(), found).map_err(Fault::Withheld)?;
+            let default = match &found.default {
+                Some(value) => Some(value.cast_to(field.data_type()).map_err(|_| {
+                    Fault::Corrupt(format!("the default of its column `{}` has another type", field.name()))
+                })?),
+                None => None,
+            };
+            Ok(Column { field: Arc::clone(field), origin, default })
+        })
+        .collect()
+}
+
+fn lookup<'a>(fields: &'a [TableField], name: &str) -> Result<&'a TableField, String> {
+    if let Some(field) = fields.iter().find(|field| field.name == name) {
+        return Ok(field);
+    }
+    let mut similar = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+    match (similar.next(), similar.next()) {
+        (Some(field), None) => Ok(field),
+        (None, _) => Err(format!("the contract declares a column `{name}` that the table does not have")),
+        (Some(_), Some(_)) => Err(format!(
+            "the contract declares a column `{name}`, and the table has several whose names differ in case only"
+        )),
+    }
+}
+
+fn origin(path: &str, declared: &DataType, field: &TableField) -> Result<Origin, String> {
+    let mismatch = || {
+        Err(format!(
+            "the contract declares the column `{path}` as `{}`, and the table has it as `{}`",
+            describe(declared),
+            describe(&field.data_type)
+        ))
+    };
+    let children = match (declared, &field.data_type) {
+        (DataType::Struct(wanted), DataType::Struct(_)) => wanted
+            .iter()
+            .map(|wanted| {
+                let path = format!("{path}.{}", wanted.name());
+                let found = lookup(&field.children, wanted.name())
+                    .map_err(|_| format!("the contract declares a field `{path}` that the table does not have"))?;
+                origin(&path, wanted.data_type(), found)
+            })
+            .collect::<Result<Vec<_>, _>>()?,
+        (DataType::List(wanted), DataType::List(_)) => {
+            let [element] = field.children.as_slice() else { return mismatch() };
+            vec![origin(&format!("{path}.element"), wanted.data_type(), element)?]
+        }
+        (DataType::Map(entries, _), DataType::Map(_, _)) => {
+            let (DataType::Struct(wanted), [key, value]) = (entries.data_type(), field.children.as_slice()) else {
+                return mismatch();
+            };
+            let [wanted_key, wanted_value] = &wanted[..] else { return mismatch() };
+            vec![
+                origin(&format!("{path}.key"), wanted_key.data_type(), key)?,
+                origin(&format!("{path}.value"), wanted_value.data_type(), value)?,
+            ]
+        }
+        (declared, physical) if widens(physical, declared) => Vec::new(),
+        _ => return mismatch(),
+    };
+    Ok(Origin { id: field.id, names: field.physical.clone(), children })
+}
+
+/// Whether every value of type `from` is also one of type `to`.
+pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    if from == to {
+        return !from.is_nested();
+    }
+    match (from, to) {
+        (T::Int8 | T::Int16, T::Int32 | T::Int64) | (T::Int32, T::Int64) => true,
+        (T::Float32, T::Float64) => true,
+        (T::Decimal128(p, s), T::Decimal128(q, t)) => s == t && p <= q,
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8View) => true,
+        (T::Binary | T::LargeBinary | T::BinaryView, T::BinaryView) => true,
+        (T::Timestamp(_, from_zone), T::Timestamp(TimeUnit::Microsecond, to_zone)) => {
+            match (from_zone.as_deref(), to_zone.as_deref()) {
+                (None, None) => true,
+                (Some(from), Some(to)) => is_utc(from) && is_utc(to),
+                _ => false,
+            }
+        }
+        _ => false,
+    }
+}
+
+fn is_utc(zone: &str) -> bool {
+    matches!(zone, "UTC" | "utc" | "Etc/UTC" | "Z" | "+00:00" | "+00" | "+0000" | "-00:00")
+}
+
+/// A type in the words of contracts.
+fn describe(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "boolean".into(),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => "int".into(),
+        DataType::Int64 => "long".into(),
+        DataType::Float32 => "float".into(),
+        DataType::Float64 => "double".into(),
+        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
+        DataType::Date32 => "date".into(),
+        DataType::Time64(_) => "time".into(),
+        DataType::Timestamp(_, None) => "timestamp without zone".into(),
+        DataType::Timestamp(_, Some(_)) => "timestamp with zone".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".into(),
+        DataType::FixedSizeBinary(16) => "uuid or fixed(16)".into(),
+        DataType::FixedSizeBinary(width) => format!("fixed({width})"),
+        DataType::List(_) => "list".into(),
+        DataType::Map(_, _) => "map".into(),
+        DataType::Struct(_) => "struct".into(),
+        _ => "a type that the gateway does not know".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

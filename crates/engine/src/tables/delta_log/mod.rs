@@ -1,0 +1,142 @@
+//! Delta tables: their log, what they offer, and which files a version has.
+
+mod files;
+mod types;
+mod vector;
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use deltalake::kernel::Snapshot;
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use serde_json::Value;
+use url::Url;
+
+use super::adapter::Identity;
+use super::bind::{Column, bind};
+use super::fault::Fault;
+use super::store::TableRoot;
+
+pub(super) use files::plan;
+
+/// A commit longer than this is not searched for its time.
+const LONGEST_COMMIT: u64 = 4 << 20;
+
+/// A Delta table as of one version.
+#[derive(Clone)]
+pub(super) struct DeltaTable {
+    /// Its directory.
+    pub(super) root: TableRoot,
+    /// When the version was committed, in milliseconds since 1970.
+    pub(super) time_ms: Option<i64>,
+    snapshot: Arc<Snapshot>,
+    log: LogStoreRef,
+}
+
+impl fmt::Debug for DeltaTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeltaTable").field("root", &self.root).field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+impl DeltaTable {
+    /// The newest version of the table in a directory, found from `known` on, if that is given.
+    pub(super) async fn open(root: TableRoot, known: Option<&DeltaTable>) -> Result<Self, Fault> {
+        let failed = |error: deltalake::DeltaTableError| Fault::delta(&root.root.connection, &error);
+        if let Some(known) = known {
+            let engine = known.log.engine(None);
+            let snapshot = Arc::clone(&known.snapshot).update(engine, None).await.map_err(failed)?;
+            if snapshot.version() == known.snapshot.version() {
+                return Ok(known.clone());
+            }
+            let time_ms = commit_time(&root, snapshot.version()).await?;
+            return Ok(Self { root, time_ms, snapshot, log: Arc::clone(&known.log) });
+        }
+        let log = log_store(&root)?;
+        let snapshot = Arc::new(Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?);
+        let time_ms = commit_time(&root, snapshot.version()).await?;
+        Ok(Self { root, time_ms, snapshot, log })
+    }
+
+    /// The version.
+    pub(super) fn version(&self) -> u64 {
+        self.snapshot.version()
+    }
+
+    /// The columns that a contract declares.
+    pub(super) fn bind(&self, declared: &Schema) -> Result<Vec<Column>, Fault> {
+        bind(declared, &types::fields(&self.snapshot.schema(), self.identity()))
+    }
+
+    fn identity(&self) -> ColumnMapping {
+        let mode = self.snapshot.metadata().configuration().get("delta.columnMapping.mode").map(String::as_str);
+        match mode {
+            Some("id") => ColumnMapping::Id,
+            Some("name") => ColumnMapping::Name,
+            _ => ColumnMapping::None,
+        }
+    }
+}
+
+/// How the columns of data files are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ColumnMapping {
+    None,
+    Name,
+    Id,
+}
+
+impl ColumnMapping {
+    fn identity(self) -> Identity {
+        match self {
+            ColumnMapping::Id => Identity::Id,
+            ColumnMapping::None | ColumnMapping::Name => Identity::Name,
+        }
+    }
+}
+
+/// The library's view of the table, over the store of its connection.
+fn log_store(root: &TableRoot) -> Result<LogStoreRef, Fault> {
+    // Nobody resolves this URL: it tells the library how to order listings, and the path within the store.
+    let mut location = Url::parse(root.root.scheme_hint()).map_err(|error| Fault::Internal(error.to_string()))?;
+    location
+        .path_segments_mut()
+        .map_err(|()| Fault::Internal("a location without a path".into()))?
+        .clear()
+        .extend(root.base.parts().map(|part| part.as_ref().to_owned()))
+        .push("");
+    let prefixed = Arc::new(PrefixStore::new(Arc::clone(&root.root.store), root.base.clone()));
+    Ok(default_logstore(prefixed, Arc::clone(&root.root.store), &location, &StorageConfig::default()))
+}
+
+/// When a version was committed: as its commit says, else when its file was written.
+async fn commit_time(root: &TableRoot, version: u64) -> Result<Option<i64>, Fault> {
+    let path: Path = root.below(&format!("_delta_log/{version:020}.json"))?;
+    let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
+    let found = match root.root.store.get(&path).await {
+        Ok(found) => found,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let written = found.meta.last_modified.timestamp_millis();
+    if found.meta.size > LONGEST_COMMIT {
+        return Ok(Some(written));
+    }
+    let text = found.bytes().await.map_err(failed)?;
+    let said = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| line.starts_with(b"{\"commitInfo\""))
+        .find_map(|line| serde_json::from_slice::<Value>(line).ok())
+        .and_then(|line| {
+            let info = line.get("commitInfo")?;
+            info.get("inCommitTimestamp").or_else(|| info.get("timestamp"))?.as_i64()
+        });
+    Ok(Some(said.unwrap_or(written)))
+}
+
+#[cfg(test)]
+mod tests;

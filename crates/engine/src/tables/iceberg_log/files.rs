@@ -1,0 +1,381 @@
+//! The files of an Iceberg snapshot, from its manifests.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Field;
+use datafusion::common::ScalarValue;
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntryRef, NestedFieldRef, PartitionSpecRef, Struct,
+    Transform,
+};
+use iceberg::table::Table;
+use iceberg::{Runtime, TableIdent};
+
+use super::{IcebergTable, storage, types};
+use crate::tables::adapter::Identity;
+use crate::tables::bind::{Column, Origin};
+use crate::tables::deletes::DeleteSource;
+use crate::tables::fault::Fault;
+use crate::tables::plan::{Bounds, EqualityDeletes, FilePlan, Layout, RawFile};
+
+/// Manifests by connection and path; they never change.
+pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manifest>>;
+
+const AT_ONCE: usize = 8;
+
+/// All files of the current snapshot.
+pub(in crate::tables) async fn plan(
+    table: &IcebergTable,
+    columns: &[Column],
+    manifests: &ManifestCache,
+) -> Result<FilePlan, Fault> {
+    let manifests = load_manifests(table, manifests).await?;
+    let mut walk = Walk::new(table, columns)?;
+    for (spec, manifest) in &manifests {
+        for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+            walk.collect(*spec, entry)?;
+        }
+    }
+    walk.finish()
+}
+
+async fn load_manifests(table: &IcebergTable, cache: &ManifestCache) -> Result<Vec<(i32, Arc<Manifest>)>, Fault> {
+    let Some(snapshot) = table.snapshot() else { return Ok(Vec::new()) };
+    let connection = &table.root.root.connection;
+    let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
+    let io = storage::file_io(&table.root);
+    let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
+    let list = Table::builder()
+        .metadata(Arc::clone(&table.metadata))
+        .identifier(TableIdent::from_strs(["table", "table"]).map_err(failed)?)
+        .file_io(io.clone())
+        .runtime(runtime)
+        .readonly(true)
+        .disable_cache()
+        .build()
+        .map_err(failed)?
+        .manifest_list_reader(snapshot)
+        .load()
+        .await
+        .map_err(failed)?;
+    futures::stream::iter(list.entries())
+        .map(|file| {
+            let io = &io;
+            async move {
+                if file.key_metadata.is_some() {
+                    return Err(Fault::Withheld("it is encrypted".into()));
+                }
+                let key = format!("{}{}", table.root.root.url.as_str(), file.manifest_path);
+                let load = async { file.load_manifest(io).await.map(Arc::new) };
+                let manifest = cache
+                    .try_get_with(key, load)
+                    .await
+                    .map_err(|error| Fault::iceberg(&table.root.root.connection, &error))?;
+                Ok((file.partition_spec_id, manifest))
+            }
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+/// A delete that may apply to data files, with its sequence number.
+type Sequenced<T> = (i64, T);
+
+/// An equality delete file.
+struct EqualityFile {
+    sequence: i64,
+    partition: Option<i32>,
+    ids: Vec<i32>,
+    spec: i32,
+    file: DataFile,
+}
+
+/// A data file, with what decides which deletes apply to it.
+struct Data {
+    sequence: i64,
+    partition: i32,
+    spec: i32,
+    file: ManifestEntryRef,
+}
+
+struct Walk<'a> {
+    table: &'a IcebergTable,
+    columns: Vec<Column>,
+    declared: usize,
+    partitions: HashMap<(i32, Struct), i32>,
+    data: Vec<Data>,
+    by_partition: HashMap<i32, Vec<Sequenced<Arc<DeleteSource>>>>,
+    by_file: HashMap<String, Vec<Sequenced<Arc<DeleteSource>>>>,
+    vectors: HashMap<String, Arc<DeleteSource>>,
+    equality: Vec<EqualityFile>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(table: &'a IcebergTable, columns: &[Column]) -> Result<Self, Fault> {
+        Ok(Self {
+            table,
+            columns: columns.to_vec(),
+            declared: columns.len(),
+            partitions: HashMap::new(),
+            data: Vec::new(),
+            by_partition: HashMap::new(),
+            by_file: HashMap::new(),
+            vectors: HashMap::new(),
+            equality: Vec::new(),
+        })
+    }
+
+    fn partition(&mut self, spec: i32, values: &Struct) -> i32 {
+        let next = i32::try_from(self.partitions.len()).unwrap_or(i32::MAX);
+        *self.partitions.entry((spec, values.clone())).or_insert(next)
+    }
+
+    fn spec(&self, id: i32) -> Result<&'a PartitionSpecRef, Fault> {
+        let metadata = &self.table.metadata;
+        metadata.partition_spec_by_id(id).ok_or_else(|| Fault::Corrupt("it lacks one of its partition specs".into()))
+    }
+
+    fn collect(&mut self, spec: i32, entry: &ManifestEntryRef) -> Result<(), Fault> {
+        let file = entry.data_file();
+        let sequence = entry.sequence_number().unwrap_or(0);
+        let partition = self.partition(spec, file.partition());
+        match file.content_type() {
+            DataContentType::Data => {
+                require_parquet(file)?;
+                self.data.push(Data { sequence, partition, spec, file: Arc::clone(entry) });
+            }
+            DataContentType::PositionDeletes if file.file_format() == DataFileFormat::Puffin => {
+                let (target, source) = self.vector(file)?;
+                self.vectors.insert(target, Arc::new(source));
+            }
+            DataContentType::PositionDeletes => {
+                require_parquet(file)?;
+                let path = self.table.root.locate(file.file_path())?;
+                let source = Arc::new(DeleteSource::Positions(path));
+                match file.referenced_data_file() {
+                    Some(target) => self.by_file.entry(target).or_default().push((sequence, source)),
+                    None => self.by_partition.entry(partition).or_default().push((sequence, source)),
+                }
+            }
+            DataContentType::EqualityDeletes => {
+                require_parquet(file)?;
+                let mut ids = file.equality_ids().unwrap_or_default();
+                ids.sort_unstable();
+                let partition = (!self.spec(spec)?.is_unpartitioned()).then_some(partition);
+                self.equality.push(EqualityFile { sequence, partition, ids, spec, file: file.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn vector(&self, file: &DataFile) -> Result<(String, DeleteSource), Fault> {
+        let broken = || Fault::Corrupt("one of its deletion vectors has no place".into());
+        let target = file.referenced_data_file().ok_or_else(broken)?;
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).ok_or_else(broken);
+        let (start, length) = (number(file.content_offset())?, number(file.content_size_in_bytes())?);
+        let path = self.table.root.locate(file.file_path())?;
+        Ok((target, DeleteSource::Vector { path, range: start..start + length }))
+    }
+
+    /// Indices of the columns that equality deletes compare, added where the contract does not declare them.
+    fn equality_columns(&mut self, ids: &[i32]) -> Result<Vec<usize>, Fault> {
+        ids.iter()
+            .map(|id| {
+                let is_it = |column: &Column| column.origin.id == Some(*id);
+                if let Some(at) = self.columns.iter().skip(self.declared).position(is_it) {
+                    return Ok(self.declared + at);
+                }
+                let field = self
+                    .top_level(*id)
+                    .ok_or_else(|| Fault::Withheld("it has equality deletes on a nested or unknown column".into()))?;
+                let name = format!("__portcullis_equality_{id}");
+                self.columns.push(Column {
+                    field: Arc::new(Field::new(name, types::arrow_type(&field.field_type), true)),
+                    origin: Origin { id: Some(*id), names: vec![field.name.clone()], children: Vec::new() },
+                    default: None,
+                });
+                Ok(self.columns.len() - 1)
+            })
+            .collect()
+    }
+
+    fn top_level(&self, id: i32) -> Option<NestedFieldRef> {
+        let metadata = &self.table.metadata;
+        let current = metadata.current_schema();
+        std::iter::once(current)
+            .chain(metadata.schemas_iter())
+            .find_map(|schema| schema.as_struct().fields().iter().find(|field| field.id == id))
+            .filter(|field| field.field_type.is_primitive())
+            .cloned()
+    }
+
+    /// Columns that a spec keeps constant in a file: index of the column, index of the partition field.
+    fn constants(&self, spec: &PartitionSpecRef) -> BTreeMap<usize, usize> {
+        let mut constants = BTreeMap::new();
+        for (index, field) in spec.fields().iter().enumerate() {
+            if field.transform == Transform::Identity {
+                for (at, column) in self.columns.iter().enumerate() {
+                    if column.origin.id == Some(field.source_id) {
+                        constants.insert(at, index);
+                    }
+                }
+            }
+        }
+        constants
+    }
+
+    fn finish(mut self) -> Result<FilePlan, Fault> {
+        let mut groups: BTreeMap<(Vec<i32>, bool), Vec<usize>> = BTreeMap::new();
+        for (at, delete) in self.equality.iter().enumerate() {
+            groups.entry((delete.ids.clone(), delete.partition.is_some())).or_default().push(at);
+        }
+        let mut keys = Vec::with_capacity(groups.len());
+        for ((ids, partitioned), files) in groups {
+            let columns = self.equality_columns(&ids)?;
+            keys.push((columns, partitioned, files));
+        }
+        let mut layouts: Vec<Layout> = Vec::new();
+        let mut known: HashMap<(i32, bool), usize> = HashMap::new();
+        let mut files = Vec::with_capacity(self.data.len());
+        for data in std::mem::take(&mut self.data) {
+            let applies = |delete: &EqualityFile| {
+                delete.sequence > data.sequence && delete.partition.is_none_or(|partition| partition == data.partition)
+            };
+            let equality = self.equality.iter().any(applies);
+            let spec = self.spec(data.spec)?;
+            let constants = self.constants(spec);
+            let index = *known.entry((data.spec, equality)).or_insert_with(|| {
+                let fixed: BTreeSet<usize> =
+                    constants.keys().copied().filter(|at| *at < self.width(equality)).collect();
+                let columns = self.columns.get(..self.width(equality)).unwrap_or_default();
+                layouts.push(Layout::new(columns, &fixed, equality, Identity::Id));
+                layouts.len() - 1
+            });
+            let layout = layouts.get(index).ok_or_else(|| Fault::Internal("no layout".into()))?;
+            files.push(self.raw(&data, spec, &constants, equality)?.planned(index, layout)?);
+        }
+        let deletes = keys
+            .into_iter()
+            .map(|(columns, partitioned, files)| self.equality_deletes(columns, partitioned, &files))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(FilePlan::new(layouts, files, deletes))
+    }
+
+    fn width(&self, equality: bool) -> usize {
+        if equality { self.columns.len() } else { self.declared }
+    }
+
+    fn raw(
+        &self,
+        data: &Data,
+        spec: &PartitionSpecRef,
+        constants: &BTreeMap<usize, usize>,
+        equality: bool,
+    ) -> Result<RawFile, Fault> {
+        let file = data.file.data_file();
+        let width = self.width(equality);
+        let constants = constants
+            .iter()
+            .filter(|(at, _)| **at < width)
+            .map(|(at, index)| Ok((*at, self.constant(*at, *index, spec, file)?)))
+            .collect::<Result<BTreeMap<_, _>, Fault>>()?;
+        let bounds = self.columns.iter().take(width).enumerate().filter(|(at, _)| !constants.contains_key(at));
+        let bounds = bounds.filter_map(|(at, column)| Some((at, bounds_of(column, file)?))).collect();
+        let deletes = self.deletes_of(data, file);
+        Ok(RawFile {
+            path: self.table.root.locate(file.file_path())?,
+            size: file.file_size_in_bytes(),
+            rows: Some(file.record_count()),
+            bounds,
+            constants,
+            marks: equality.then_some((data.sequence, data.partition)),
+            uri: if deletes.is_empty() { Arc::from("") } else { Arc::from(file.file_path()) },
+            deletes,
+        })
+    }
+
+    fn constant(
+        &self,
+        at: usize,
+        index: usize,
+        spec: &PartitionSpecRef,
+        file: &DataFile,
+    ) -> Result<ScalarValue, Fault> {
+        let broken = || Fault::Corrupt("a partition value of it has another type than its column".into());
+        let target = self.columns.get(at).ok_or_else(broken)?.field.data_type();
+        let Some(value) = file.partition().fields().get(index).and_then(Option::as_ref) else {
+            return ScalarValue::try_new_null(target).map_err(|_| broken());
+        };
+        let source = spec.fields().get(index).and_then(|field| self.top_level(field.source_id)).ok_or_else(broken)?;
+        let kind = source.field_type.as_primitive_type().ok_or_else(broken)?;
+        let value = types::scalar(value, kind).ok_or_else(broken)?;
+        value.cast_to(target).map_err(|_| broken())
+    }
+
+    fn deletes_of(&self, data: &Data, file: &DataFile) -> Vec<Arc<DeleteSource>> {
+        if let Some(vector) = self.vectors.get(file.file_path()) {
+            return vec![Arc::clone(vector)];
+        }
+        let partition = self.by_partition.get(&data.partition).into_iter().flatten();
+        let own = self.by_file.get(file.file_path()).into_iter().flatten();
+        let applying = partition.chain(own).filter(|(sequence, _)| *sequence >= data.sequence);
+        applying.map(|(_, source)| Arc::clone(source)).collect()
+    }
+
+    fn equality_deletes(
+        &self,
+        columns: Vec<usize>,
+        partitioned: bool,
+        files: &[usize],
+    ) -> Result<EqualityDeletes, Fault> {
+        let compared: Vec<Column> = columns.iter().filter_map(|at| self.columns.get(*at)).cloned().collect();
+        let layout = Layout::new(&compared, &BTreeSet::new(), true, Identity::Id);
+        let files = files.iter().filter_map(|at| self.equality.get(*at)).map(|delete| {
+            let file = &delete.file;
+            let raw = RawFile {
+                path: self.table.root.locate(file.file_path())?,
+                size: file.file_size_in_bytes(),
+                rows: Some(file.record_count()),
+                bounds: BTreeMap::new(),
+                constants: BTreeMap::new(),
+                marks: Some((delete.sequence, delete.partition.unwrap_or(delete.spec))),
+                deletes: Vec::new(),
+                uri: Arc::from(""),
+            };
+            Ok(raw.planned(0, &layout)?.file)
+        });
+        let files = files.collect::<Result<Vec<_>, Fault>>()?;
+        Ok(EqualityDeletes { columns, partitioned, layout, files })
+    }
+}
+
+fn require_parquet(file: &DataFile) -> Result<(), Fault> {
+    if file.key_metadata().is_some() {
+        return Err(Fault::Withheld("it is encrypted".into()));
+    }
+    match file.file_format() {
+        DataFileFormat::Parquet => Ok(()),
+        other => Err(Fault::Withheld(format!("it has files of format `{other}`, and only Parquet can be read"))),
+    }
+}
+
+fn bounds_of(column: &Column, file: &DataFile) -> Option<Bounds> {
+    let id = column.origin.id?;
+    let target = column.field.data_type();
+    if target.is_nested() {
+        return None;
+    }
+    let nulls = file.null_value_counts().get(&id).copied();
+    // A NaN is not within the bounds, so they hold only where there is none.
+    let usable = !target.is_floating() || file.nan_value_counts().get(&id) == Some(&0);
+    let bound = |datum: Option<&iceberg::spec::Datum>| {
+        let datum = datum.filter(|_| usable)?;
+        types::primitive(datum.literal(), datum.data_type())?.cast_to(target).ok()
+    };
+    let exact = target.is_integer() || target.is_temporal() || target.is_decimal();
+    let (low, high) = (bound(file.lower_bounds().get(&id)), bound(file.upper_bounds().get(&id)));
+    (low.is_some() || high.is_some() || nulls.is_some()).then_some(Bounds { low, high, exact, nulls })
+}

@@ -1,0 +1,163 @@
+//! Iceberg tables: where their current metadata is, what they offer, and which files a snapshot has.
+
+mod files;
+mod rest;
+mod storage;
+mod types;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use futures::TryStreamExt;
+use iceberg::spec::{SnapshotRef, TableMetadata, TableMetadataRef};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use super::bind::{Column, TableField, bind};
+use super::fault::Fault;
+use super::store::TableRoot;
+
+pub(super) use files::{ManifestCache, plan};
+pub(super) use rest::{Catalogues, RestConnection};
+
+/// The table property that maps names in files without field ids.
+const NAME_MAPPING: &str = "schema.name-mapping.default";
+
+/// An Iceberg table as of one version of its metadata.
+#[derive(Debug, Clone)]
+pub(super) struct IcebergTable {
+    /// Its directory.
+    pub(super) root: TableRoot,
+    /// Its metadata.
+    pub(super) metadata: TableMetadataRef,
+    /// What tells this version of the metadata from others.
+    pub(super) version: String,
+}
+
+impl IcebergTable {
+    /// The table at `metadata`, below `root`.
+    pub(super) fn new(mut root: TableRoot, metadata: TableMetadataRef, version: String) -> Self {
+        root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
+        Self { root, metadata, version }
+    }
+
+    /// The newest version of the table in a directory, or `known` if that is it.
+    pub(super) async fn open(root: TableRoot, known: Option<&IcebergTable>) -> Result<Self, Fault> {
+        let path = current_metadata(&root).await?;
+        let version = path.to_string();
+        if let Some(known) = known.filter(|known| known.version == version) {
+            return Ok(known.clone());
+        }
+        let metadata = TableMetadata::read_from(&storage::file_io(&root), storage::in_store(&path))
+            .await
+            .map_err(|error| Fault::iceberg(&root.root.connection, &error))?;
+        let root = match is_metadata_file(&root.base) {
+            true => TableRoot { base: parent(&parent(&root.base)), ..root },
+            false => root,
+        };
+        Ok(Self::new(root, Arc::new(metadata), version))
+    }
+
+    /// The snapshot that is read; none of an empty table.
+    pub(super) fn snapshot(&self) -> Option<&SnapshotRef> {
+        self.metadata.current_snapshot()
+    }
+
+    /// The columns that a contract declares.
+    pub(super) fn bind(&self, declared: &Schema) -> Result<Vec<Column>, Fault> {
+        bind(declared, &self.fields())
+    }
+
+    fn fields(&self) -> Vec<TableField> {
+        let mapping = self.metadata.properties().get(NAME_MAPPING).and_then(|text| types::name_mapping(text));
+        types::fields(self.metadata.current_schema().as_struct(), mapping.as_ref())
+    }
+}
+
+fn is_metadata_file(path: &Path) -> bool {
+    path.filename().is_some_and(|name| name.ends_with(".metadata.json"))
+}
+
+fn parent(path: &Path) -> Path {
+    let parts: Vec<_> = path.parts().collect();
+    parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
+}
+
+/// The file of the current metadata: what the location itself names, else what `version-hint.text` names or a later
+/// one, else the one with the highest version in the directory.
+async fn current_metadata(root: &TableRoot) -> Result<Path, Fault> {
+    if is_metadata_file(&root.base) {
+        return Ok(root.base.clone());
+    }
+    match hinted(root).await? {
+        Some(path) => Ok(path),
+        None => highest(root).await,
+    }
+}
+
+async fn hinted(root: &TableRoot) -> Result<Option<Path>, Fault> {
+    let store = &root.root.store;
+    let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
+    let hint = match store.get(&root.below("metadata/version-hint.text")?).await {
+        Ok(found) => found.bytes().await.map_err(failed)?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let hint = String::from_utf8_lossy(&hint).trim().to_owned();
+    let Ok(mut version) = hint.parse::<u64>() else {
+        let name = hint.strip_suffix(".metadata.json").unwrap_or(&hint);
+        return Ok(first_of(root, &[format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")]).await?);
+    };
+    let names = |version: u64| [format!("v{version}.metadata.json"), format!("v{version}.gz.metadata.json")];
+    let mut found = first_of(root, &names(version)).await?;
+    // A writer commits by creating the next version, and renews the hint afterwards.
+    while found.is_some() {
+        match first_of(root, &names(version + 1)).await? {
+            Some(next) => (found, version) = (Some(next), version + 1),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<Path>, Fault> {
+    for name in names {
+        let path = root.below(&format!("metadata/{name}"))?;
+        match root.root.store.head(&path).await {
+            Ok(_) => return Ok(Some(path)),
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Fault::store(&root.root.connection, &error)),
+        }
+    }
+    Ok(None)
+}
+
+async fn highest(root: &TableRoot) -> Result<Path, Fault> {
+    let connection = &root.root.connection;
+    let listed: Vec<ObjectMeta> = root
+        .root
+        .store
+        .list(Some(&root.below("metadata")?))
+        .try_collect()
+        .await
+        .map_err(|error| Fault::store(connection, &error))?;
+    listed
+        .into_iter()
+        .filter_map(|meta| Some((version_of(meta.location.filename()?)?, meta)))
+        .max_by(|(a, x), (b, y)| (a, x.last_modified, &x.location).cmp(&(b, y.last_modified, &y.location)))
+        .map(|(_, meta)| meta.location)
+        .ok_or_else(|| {
+            Fault::Unavailable(format!("there is no Iceberg table at its place in connection `{connection}`"))
+        })
+}
+
+/// The version in `v12.metadata.json` or `00012-<uuid>.metadata.json`.
+fn version_of(name: &str) -> Option<u64> {
+    let name = name.strip_suffix(".metadata.json")?;
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = name.strip_prefix('v').unwrap_or(name);
+    name.split('-').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

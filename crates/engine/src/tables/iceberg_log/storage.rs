@@ -1,0 +1,137 @@
+//! Iceberg's way to files, over the store of the table's connection: one set of credentials, and read only.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use iceberg::io::{
+    FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig,
+    StorageFactory,
+};
+use iceberg::{Error, ErrorKind, Result};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::{Deserialize, Serialize};
+
+use crate::tables::store::TableRoot;
+
+/// Marks a name that is a path in the store already.
+const IN_STORE: &str = "in-store:";
+
+/// The name by which [`file_io`] reads a path of the store.
+pub(super) fn in_store(path: &Path) -> String {
+    format!("{IN_STORE}{path}")
+}
+
+/// The files of a table.
+pub(super) fn file_io(root: &TableRoot) -> FileIO {
+    FileIOBuilder::new(Arc::new(TableStorage { root: Some(root.clone()) })).build()
+}
+
+/// For catalogues, whose own access to files is not used.
+pub(super) fn no_files() -> Arc<dyn StorageFactory> {
+    Arc::new(TableStorage { root: None })
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct TableStorage {
+    #[serde(skip)]
+    root: Option<TableRoot>,
+}
+
+#[typetag::serde(name = "portcullis_storage_factory")]
+impl StorageFactory for TableStorage {
+    fn build(&self, _: &StorageConfig) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl TableStorage {
+    fn locate(&self, name: &str) -> Result<(&Arc<dyn ObjectStore>, Path)> {
+        let root = self.root.as_ref().ok_or_else(|| Error::new(ErrorKind::Unexpected, "no store"))?;
+        let invalid = || Error::new(ErrorKind::DataInvalid, "a path that is not in the table's connection");
+        let path = match name.strip_prefix(IN_STORE) {
+            Some(path) => Path::parse(path).map_err(|_| invalid())?,
+            None => root.locate(name).map_err(|_| invalid())?,
+        };
+        Ok((&root.root.store, path))
+    }
+}
+
+fn failed(error: object_store::Error) -> Error {
+    Error::new(ErrorKind::Unexpected, "the store failed").with_source(error)
+}
+
+fn read_only<T>() -> Result<T> {
+    Err(Error::new(ErrorKind::FeatureUnsupported, "tables are read only"))
+}
+
+struct Reader {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+}
+
+#[async_trait]
+impl FileRead for Reader {
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        self.store.get_range(&self.path, range).await.map_err(failed)
+    }
+}
+
+#[async_trait]
+#[typetag::serde(name = "portcullis_storage")]
+impl Storage for TableStorage {
+    async fn exists(&self, name: &str) -> Result<bool> {
+        let (store, path) = self.locate(name)?;
+        match store.head(&path).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn metadata(&self, name: &str) -> Result<FileMetadata> {
+        let (store, path) = self.locate(name)?;
+        Ok(FileMetadata { size: store.head(&path).await.map_err(failed)?.size })
+    }
+
+    async fn read(&self, name: &str) -> Result<Bytes> {
+        let (store, path) = self.locate(name)?;
+        store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    async fn reader(&self, name: &str) -> Result<Box<dyn FileRead>> {
+        let (store, path) = self.locate(name)?;
+        Ok(Box::new(Reader { store: Arc::clone(store), path }))
+    }
+
+    async fn write(&self, _: &str, _: Bytes) -> Result<()> {
+        read_only()
+    }
+
+    async fn writer(&self, _: &str) -> Result<Box<dyn FileWrite>> {
+        read_only()
+    }
+
+    async fn delete(&self, _: &str) -> Result<()> {
+        read_only()
+    }
+
+    async fn delete_prefix(&self, _: &str) -> Result<()> {
+        read_only()
+    }
+
+    async fn delete_stream(&self, _: BoxStream<'static, String>) -> Result<()> {
+        read_only()
+    }
+
+    fn new_input(&self, path: &str) -> Result<InputFile> {
+        Ok(InputFile::new(Arc::new(self.clone()), path.to_string()))
+    }
+
+    fn new_output(&self, path: &str) -> Result<OutputFile> {
+        Ok(OutputFile::new(Arc::new(self.clone()), path.to_string()))
+    }
+}

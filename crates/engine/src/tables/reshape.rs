@@ -1,0 +1,185 @@
+//! Nested columns of a data file, brought into the shape that the table has now.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::ColumnarValue;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::adapter::Identity;
+use super::bind::Origin;
+
+/// How an array of one type becomes one of another.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    /// As it is, or by a cast between primitive types.
+    Cast(DataType),
+    /// Fields of the target, each from a field of the source, if that has it.
+    Struct(Fields, Vec<Option<(usize, Shape)>>),
+    /// The element.
+    List(FieldRef, Box<Shape>),
+    /// The entries' field, and the shapes of key and value.
+    Map(FieldRef, Box<Shape>, Box<Shape>),
+}
+
+impl Shape {
+    /// From `source`, as a file has it, to `target`.
+    pub(super) fn new(source: &DataType, target: &DataType, origin: &Origin, identity: Identity) -> Result<Shape> {
+        let unfit = || {
+            let name = origin.names.first().map_or("", String::as_str);
+            DataFusionError::Execution(format!("a data file has a column `{name}` of another type"))
+        };
+        match (source, target) {
+            (DataType::Struct(have), DataType::Struct(want)) => {
+                let parts = want.iter().zip(&origin.children).map(|(want, origin)| {
+                    let found = identity.find(have, origin);
+                    found
+                        .map(|at| {
+                            let source = have.get(at).ok_or_else(unfit)?.data_type();
+                            Ok((at, Shape::new(source, want.data_type(), origin, identity)?))
+                        })
+                        .transpose()
+                });
+                Ok(Shape::Struct(want.clone(), parts.collect::<Result<_>>()?))
+            }
+            (DataType::List(have), DataType::List(want)) => {
+                let origin = origin.children.first().ok_or_else(unfit)?;
+                let inner = Shape::new(have.data_type(), want.data_type(), origin, identity)?;
+                Ok(Shape::List(Arc::clone(want), Box::new(inner)))
+            }
+            (DataType::Map(have, _), DataType::Map(want, _)) => {
+                let (DataType::Struct(have), DataType::Struct(wanted)) = (have.data_type(), want.data_type()) else {
+                    return Err(unfit());
+                };
+                let ([have_key, have_value], [key, value], [key_origin, value_origin]) =
+                    (&have[..], &wanted[..], origin.children.as_slice())
+                else {
+                    return Err(unfit());
+                };
+                let key = Shape::new(have_key.data_type(), key.data_type(), key_origin, identity)?;
+                let value = Shape::new(have_value.data_type(), value.data_type(), value_origin, identity)?;
+                Ok(Shape::Map(Arc::clone(want), Box::new(key), Box::new(value)))
+            }
+            (source, target) if !source.is_nested() && !target.is_nested() => Ok(Shape::Cast(target.clone())),
+            _ => Err(unfit()),
+        }
+    }
+
+    fn target(&self) -> DataType {
+        match self {
+            Shape::Cast(target) => target.clone(),
+            Shape::Struct(fields, _) => DataType::Struct(fields.clone()),
+            Shape::List(element, _) => DataType::List(Arc::clone(element)),
+            Shape::Map(entries, _, _) => DataType::Map(Arc::clone(entries), false),
+        }
+    }
+
+    fn apply(&self, array: &ArrayRef) -> Result<ArrayRef> {
+        let unfit = || DataFusionError::Internal("a nested column of a data file changed its type".to_owned());
+        match self {
+            Shape::Cast(target) if array.data_type() == target => Ok(Arc::clone(array)),
+            Shape::Cast(target) => Ok(cast(array, target)?),
+            Shape::Struct(fields, parts) => {
+                let source = array.as_struct_opt().ok_or_else(unfit)?;
+                let columns = fields.iter().zip(parts).map(|(field, part)| match part {
+                    Some((at, shape)) => shape.apply(source.columns().get(*at).ok_or_else(unfit)?),
+                    None => Ok(new_null_array(field.data_type(), source.len())),
+                });
+                let columns = columns.collect::<Result<Vec<_>>>()?;
+                let nulls = source.nulls().cloned();
+                Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, source.len())?))
+            }
+            Shape::List(element, inner) => {
+                let source = array.as_list_opt::<i32>().ok_or_else(unfit)?;
+                let values = inner.apply(source.values())?;
+                let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+                Ok(Arc::new(ListArray::try_new(Arc::clone(element), offsets, values, nulls)?))
+            }
+            Shape::Map(entries, key, value) => {
+                let source = array.as_map_opt().ok_or_else(unfit)?;
+                let DataType::Struct(fields) = entries.data_type() else { return Err(unfit()) };
+                let columns = vec![key.apply(source.keys())?, value.apply(source.values())?];
+                let length = source.entries().len();
+                let inner = StructArray::try_new_with_length(fields.clone(), columns, None, length)?;
+                let (offsets, nulls) = (source.offsets().clone(), source.nulls().cloned());
+                Ok(Arc::new(MapArray::try_new(Arc::clone(entries), offsets, inner, nulls, false)?))
+            }
+        }
+    }
+}
+
+/// An expression that reshapes its child.
+#[derive(Debug)]
+pub(super) struct Reshape {
+    child: Arc<dyn PhysicalExpr>,
+    shape: Shape,
+    target: Field,
+}
+
+impl Reshape {
+    /// The values of `child` in the type of `target`.
+    pub(super) fn new(child: Arc<dyn PhysicalExpr>, shape: Shape, target: &Field) -> Self {
+        Self { child, shape, target: target.clone() }
+    }
+}
+
+impl PartialEq for Reshape {
+    fn eq(&self, other: &Self) -> bool {
+        self.child.eq(&other.child) && self.shape == other.shape && self.target == other.target
+    }
+}
+
+impl Eq for Reshape {}
+
+impl Hash for Reshape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.child.hash(state);
+        self.target.hash(state);
+    }
+}
+
+impl fmt::Display for Reshape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reshape({})", self.child)
+    }
+}
+
+impl PhysicalExpr for Reshape {
+    fn data_type(&self, _: &Schema) -> Result<DataType> {
+        Ok(self.shape.target())
+    }
+
+    fn nullable(&self, _: &Schema) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn return_field(&self, _: &Schema) -> Result<FieldRef> {
+        Ok(Arc::new(self.target.clone()))
+    }
+
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let array = self.child.evaluate(batch)?.into_array(batch.num_rows())?;
+        Ok(ColumnarValue::Array(self.shape.apply(&array)?))
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.child]
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        let [child] = <[_; 1]>::try_from(children)
+            .map_err(|_| DataFusionError::Internal("a reshaping has one child".to_owned()))?;
+        Ok(Arc::new(Reshape { child, shape: self.shape.clone(), target: self.target.clone() }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,181 @@
+//! Execution plans over the files of a snapshot.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
+use datafusion::common::{JoinSide, JoinType, NullEquality, Statistics};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::utils::{ColumnIndex, JoinFilter};
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use super::plan::{EqualityDeletes, Layout, PARTITION, SEQUENCE};
+use super::source::TableSource;
+use super::store::Root;
+
+/// Above this many files, statistics of columns are not merged for the plan.
+const MERGED_FILES: usize = 512;
+
+/// One scan of a table.
+pub(super) struct Scan<'a> {
+    /// Session that plans.
+    pub(super) state: &'a dyn Session,
+    /// Store of the files.
+    pub(super) root: &'a Arc<Root>,
+    /// Declared columns.
+    pub(super) schema: &'a SchemaRef,
+    /// Of which these are wanted.
+    pub(super) wanted: &'a [usize],
+    /// Rows that suffice.
+    pub(super) limit: Option<usize>,
+}
+
+impl Scan<'_> {
+    /// The wanted columns of `files`, without the rows that equality deletes remove.
+    pub(super) fn of(
+        &self,
+        layout: &Layout,
+        files: Vec<PartitionedFile>,
+        deletes: &[EqualityDeletes],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let position = |at: &usize| {
+            layout.positions.get(*at).copied().ok_or_else(|| DataFusionError::Internal("no such column".to_owned()))
+        };
+        let wanted = self.wanted.iter().map(position).collect::<Result<Vec<_>>>()?;
+        if !layout.equality {
+            return self.files(layout, files, wanted, self.limit);
+        }
+        let all: Vec<usize> = (0..layout.schema.table_schema().fields().len()).collect();
+        let mut read = wanted.clone();
+        let compared = deletes.iter().flat_map(|deletes| &deletes.columns).map(position).collect::<Result<Vec<_>>>()?;
+        for at in compared.into_iter().chain(all.iter().rev().take(2).copied()) {
+            if !read.contains(&at) {
+                read.push(at);
+            }
+        }
+        let mut plan = self.files(layout, files, read, None)?;
+        for deletes in deletes {
+            plan = self.without(plan, deletes)?;
+        }
+        let schema = plan.schema();
+        let kept = self.wanted.iter().enumerate().map(|(index, at)| {
+            let name = self.schema.field(*at).name();
+            debug_assert_eq!(schema.field(index).name(), name);
+            (Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>, name.clone())
+        });
+        Ok(Arc::new(ProjectionExec::try_new(kept.collect::<Vec<_>>(), plan)?))
+    }
+
+    fn files(
+        &self,
+        layout: &Layout,
+        files: Vec<PartitionedFile>,
+        columns: Vec<usize>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let statistics = merged(&files, layout.schema.table_schema())?;
+        let partitions = self.state.config().target_partitions().max(1);
+        let options = TableParquetOptions {
+            global: self.state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let footers = Arc::clone(&self.root.footers);
+        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), footers);
+        let source: Arc<dyn FileSource> = Arc::new(
+            ParquetSource::new(layout.schema.clone())
+                .with_table_parquet_options(options)
+                .with_pushdown_filters(true)
+                .with_parquet_file_reader_factory(Arc::new(readers)),
+        );
+        let config = FileScanConfigBuilder::new(self.root.url.clone(), TableSource::wrap(source))
+            .with_file_groups(FileGroup::new(files).split_files(partitions))
+            .with_statistics(statistics)
+            .with_projection_indices(Some(columns))?
+            .with_limit(limit)
+            .with_expr_adapter(Some(Arc::clone(&layout.adapter) as _))
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// `rows` without those that a delete names: equal in its columns (null equals null), and added before it.
+    fn without(&self, rows: Arc<dyn ExecutionPlan>, deletes: &EqualityDeletes) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = deletes.layout.schema.table_schema();
+        let all = (0..schema.fields().len()).collect();
+        let removed = self.files(&deletes.layout, deletes.files.clone(), all, None)?;
+        let (left, right) = (removed.schema(), rows.schema());
+        let pair = |left_name: &str, right_name: &str| -> Result<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)> {
+            Ok((
+                Arc::new(Column::new_with_schema(left_name, &left)?) as _,
+                Arc::new(Column::new_with_schema(right_name, &right)?) as _,
+            ))
+        };
+        let compared = schema.fields().iter().take(deletes.columns.len());
+        let mut on = compared.map(|field| pair(field.name(), field.name())).collect::<Result<Vec<_>>>()?;
+        if deletes.partitioned {
+            on.push(pair(PARTITION, PARTITION)?);
+        }
+        let filter = later(left.index_of(SEQUENCE)?, right.index_of(SEQUENCE)?);
+        Ok(Arc::new(HashJoinExec::try_new(
+            removed,
+            rows,
+            on,
+            Some(filter),
+            &JoinType::RightAnti,
+            None,
+            PartitionMode::CollectLeft,
+            NullEquality::NullEqualsNull,
+            false,
+        )?))
+    }
+}
+
+/// The delete's sequence number is above the row's.
+fn later(left: usize, right: usize) -> JoinFilter {
+    let sequence = |index| Arc::new(Column::new(SEQUENCE, index)) as Arc<dyn PhysicalExpr>;
+    let expression = Arc::new(BinaryExpr::new(sequence(0), Operator::Gt, sequence(1)));
+    let sides =
+        vec![ColumnIndex { index: left, side: JoinSide::Left }, ColumnIndex { index: right, side: JoinSide::Right }];
+    let field = || Field::new(SEQUENCE, DataType::Int64, true);
+    JoinFilter::new(expression, sides, Arc::new(Schema::new(vec![field(), field()])))
+}
+
+/// Statistics of all files together.
+fn merged(files: &[PartitionedFile], schema: &SchemaRef) -> Result<Statistics> {
+    if files.len() <= MERGED_FILES {
+        return Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema);
+    }
+    let mut all = Statistics::new_unknown(schema);
+    let mut parts = files.iter().filter_map(|file| file.statistics.as_deref());
+    if let Some(first) = parts.next() {
+        all.num_rows = first.num_rows;
+        all.total_byte_size = first.total_byte_size;
+        for part in parts {
+            all.num_rows = all.num_rows.add(&part.num_rows);
+            all.total_byte_size = all.total_byte_size.add(&part.total_byte_size);
+        }
+    }
+    Ok(all)
+}
+
+/// One plan for all.
+pub(super) fn unite(mut plans: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    match plans.pop() {
+        Some(only) if plans.is_empty() => Ok(only),
+        Some(last) => {
+            plans.push(last);
+            UnionExec::try_new(plans)
+        }
+        None => Err(DataFusionError::Internal("a scan of nothing".to_owned())),
+    }
+}

@@ -1,0 +1,343 @@
+//! Object stores of the connections, and how a table's paths are found in them.
+//!
+//! Every connection has its own store (one for each bucket), under a private URL: scans name that URL, and a path in a
+//! table's metadata can never choose another store than its connection's, nor leave the connection's directory.
+
+use std::collections::HashMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use datafusion::error::{DataFusionError, Result as DataFusionResult};
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::execution::cache::default_cache::DefaultCache;
+use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
+use portcullis_contract::{SecretRef, StoreOptions};
+use url::Url;
+
+use super::fault::Fault;
+
+const SCHEME: &str = "portcullis-store";
+
+/// The stores that scans may use; nothing else is reachable through it.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    stores: RwLock<HashMap<String, Arc<dyn ObjectStore>>>,
+}
+
+impl Registry {
+    fn key(url: &Url) -> String {
+        format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
+    }
+}
+
+impl ObjectStoreRegistry for Registry {
+    fn register_store(&self, url: &Url, store: Arc<dyn ObjectStore>) -> Option<Arc<dyn ObjectStore>> {
+        self.stores.write().unwrap_or_else(PoisonError::into_inner).insert(Self::key(url), store)
+    }
+
+    fn get_store(&self, url: &Url) -> DataFusionResult<Arc<dyn ObjectStore>> {
+        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        stores.get(&Self::key(url)).cloned().ok_or_else(|| {
+            DataFusionError::Execution("only the stores of the mesh's connections can be read".to_owned())
+        })
+    }
+}
+
+/// The root of one store of a connection.
+#[derive(Debug)]
+pub(super) struct Root {
+    /// Name of the connection, for messages.
+    pub(super) connection: String,
+    /// Under which scans find the store.
+    pub(super) url: ObjectStoreUrl,
+    /// The store.
+    pub(super) store: Arc<dyn ObjectStore>,
+    /// Footers of Parquet files, keyed by their path in this store.
+    pub(super) footers: Arc<FileMetadataCache>,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Paths are relative to the directory, which is known by these absolute names.
+    Directory { names: Vec<PathBuf> },
+    /// Paths are keys of the bucket, and must lie below the prefix.
+    Bucket { bucket: String, prefix: Path },
+}
+
+impl Root {
+    /// A URL of the store's kind, for libraries that derive properties of a store from that.
+    pub(super) fn scheme_hint(&self) -> &'static str {
+        match self.place {
+            Place::Directory { .. } => "file:///",
+            Place::Bucket { .. } => "s3://bucket/",
+        }
+    }
+
+    /// The path in the store of an absolute URI or file name.
+    pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
+        let outside = || Fault::Withheld(format!("it refers to files outside of connection `{}`", self.connection));
+        match &self.place {
+            Place::Directory { names } => {
+                let file = file_name(uri).ok_or_else(outside)?;
+                let below = names.iter().find_map(|name| file.strip_prefix(name).ok()).ok_or_else(outside)?;
+                parse(below.to_str().ok_or_else(outside)?)
+            }
+            Place::Bucket { bucket, prefix } => {
+                let (found, key) = bucket_and_key(uri).ok_or_else(outside)?;
+                let key = parse(key)?;
+                if found != bucket || !key.prefix_matches(prefix) {
+                    return Err(outside());
+                }
+                Ok(key)
+            }
+        }
+    }
+}
+
+/// The directory of one table in its store.
+#[derive(Debug, Clone)]
+pub(super) struct TableRoot {
+    /// Its store.
+    pub(super) root: Arc<Root>,
+    /// Its directory.
+    pub(super) base: Path,
+    /// What the table's metadata calls this directory, where it was moved or is named otherwise.
+    pub(super) declared: Option<String>,
+}
+
+impl TableRoot {
+    /// The path in the store of a URI from the table's metadata.
+    pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
+        if let Some(rest) = self.declared.as_deref().and_then(|declared| uri.strip_prefix(declared))
+            && let Some(rest) = rest.strip_prefix('/')
+        {
+            return parse(&format!("{}/{}", self.base, rest.trim_start_matches('/')));
+        }
+        self.root.locate(uri)
+    }
+
+    /// The path of a name relative to the table's directory.
+    pub(super) fn below(&self, name: &str) -> Result<Path, Fault> {
+        parse(&format!("{}/{}", self.base, name.trim_start_matches('/')))
+    }
+}
+
+fn parse(path: &str) -> Result<Path, Fault> {
+    Path::parse(path.trim_start_matches('/')).map_err(|_| Fault::Corrupt("a file of it has an invalid path".into()))
+}
+
+fn file_name(uri: &str) -> Option<PathBuf> {
+    let path = match uri.strip_prefix("file:") {
+        Some(rest) => match rest.strip_prefix("//") {
+            Some(host_and_path) => host_and_path.get(host_and_path.find('/')?..)?,
+            None => rest,
+        },
+        None if uri.contains("://") => return None,
+        None => uri,
+    };
+    let path = FilePath::new(path);
+    path.is_absolute().then(|| path.to_path_buf())
+}
+
+fn bucket_and_key(uri: &str) -> Option<(&str, &str)> {
+    let rest = ["s3://", "s3a://", "s3n://"].iter().find_map(|scheme| uri.strip_prefix(scheme))?;
+    Some(rest.split_once('/').unwrap_or((rest, "")))
+}
+
+/// All stores that were opened.
+#[derive(Debug)]
+pub(super) struct Stores {
+    mesh_dir: PathBuf,
+    timeout: Duration,
+    footer_bytes: usize,
+    registry: Arc<Registry>,
+    open: Mutex<HashMap<String, Arc<Root>>>,
+}
+
+impl Stores {
+    /// None is opened yet.
+    pub(super) fn new(mesh_dir: PathBuf, timeout: Duration, footer_bytes: usize) -> Self {
+        let mesh_dir = std::path::absolute(&mesh_dir).unwrap_or(mesh_dir);
+        Self { mesh_dir, timeout, footer_bytes, registry: Arc::default(), open: Mutex::default() }
+    }
+
+    /// Where scans find them.
+    pub(super) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// The table directory `location`, below the directory `url` of `connection`.
+    pub(super) fn table_root(
+        &self,
+        connection: &str,
+        url: &str,
+        options: &StoreOptions,
+        location: &str,
+    ) -> Result<TableRoot, Fault> {
+        let (root, location) = match bucket_and_key(url) {
+            Some((bucket, prefix)) => {
+                (self.bucket(connection, bucket, prefix, options, &HashMap::new())?, location.to_owned())
+            }
+            None => (self.directory(connection, url)?, self.absolute(location).to_string_lossy().into_owned()),
+        };
+        let base = root.locate(location.trim_end_matches('/'))?;
+        Ok(TableRoot { root, base, declared: None })
+    }
+
+    /// The table directory `location` that a catalogue names, with what it says about reaching the store.
+    pub(super) fn catalogue_root(
+        &self,
+        connection: &str,
+        options: &StoreOptions,
+        location: &str,
+        vended: &HashMap<String, String>,
+    ) -> Result<TableRoot, Fault> {
+        let Some((bucket, key)) = bucket_and_key(location) else {
+            return Err(Fault::Withheld(format!(
+                "the catalogue of connection `{connection}` names a location that is not in an S3 store"
+            )));
+        };
+        let root = self.bucket(connection, bucket, "", options, vended)?;
+        let base = parse(key.trim_end_matches('/'))?;
+        Ok(TableRoot { root, base, declared: None })
+    }
+
+    /// Forgets the stores of `connection`, so that secrets are read anew.
+    pub(super) fn forget(&self, connection: &str) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, root| root.connection != connection);
+    }
+
+    /// The text of a secret.
+    pub(super) fn secret(&self, connection: &str, secret: &SecretRef) -> Result<String, Fault> {
+        match secret {
+            SecretRef::Env(name) => std::env::var(name).map_err(|_| {
+                Fault::Unavailable(format!("connection `{connection}` needs the environment variable `{name}`"))
+            }),
+            SecretRef::File(name) => std::fs::read_to_string(self.mesh_dir.join(name))
+                .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+                .map_err(|_| Fault::Unavailable(format!("connection `{connection}` needs the secret file `{name}`"))),
+        }
+    }
+
+    fn absolute(&self, location: &str) -> PathBuf {
+        file_name(location).unwrap_or_else(|| self.mesh_dir.join(location))
+    }
+
+    fn directory(&self, connection: &str, url: &str) -> Result<Arc<Root>, Fault> {
+        let directory = self.absolute(url);
+        self.get_or_open(format!("{connection}\n{}", directory.display()), |cache_url| {
+            let canonical = std::fs::canonicalize(&directory).map_err(|_| {
+                Fault::Unavailable(format!("the directory of connection `{connection}` does not exist"))
+            })?;
+            let store = LocalFileSystem::new_with_prefix(&canonical).map_err(|e| Fault::store(connection, &e))?;
+            let place = Place::Directory { names: vec![directory.clone(), canonical] };
+            Ok(self.root(connection, cache_url, Arc::new(store), place))
+        })
+    }
+
+    fn bucket(
+        &self,
+        connection: &str,
+        bucket: &str,
+        prefix: &str,
+        options: &StoreOptions,
+        vended: &HashMap<String, String>,
+    ) -> Result<Arc<Root>, Fault> {
+        let mut key = format!("{connection}\ns3://{bucket}/{prefix}\n{options:?}");
+        for name in ["s3.endpoint", "s3.region", "s3.access-key-id", "s3.session-token"] {
+            key.push('\n');
+            key.push_str(vended.get(name).map_or("", String::as_str));
+        }
+        self.get_or_open(key, |url| {
+            let store = self.s3(connection, bucket, options, vended)?;
+            let prefix = parse(prefix.trim_end_matches('/'))?;
+            Ok(self.root(connection, url, store, Place::Bucket { bucket: bucket.to_owned(), prefix }))
+        })
+    }
+
+    fn root(&self, connection: &str, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>, place: Place) -> Root {
+        let footers: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(self.footer_bytes));
+        Root { connection: connection.to_owned(), url, store, footers, place }
+    }
+
+    fn get_or_open(
+        &self,
+        key: String,
+        open: impl FnOnce(ObjectStoreUrl) -> Result<Root, Fault>,
+    ) -> Result<Arc<Root>, Fault> {
+        let mut roots = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(root) = roots.get(&key) {
+            return Ok(Arc::clone(root));
+        }
+        let number = self.registry.stores.read().unwrap_or_else(PoisonError::into_inner).len();
+        let url = ObjectStoreUrl::parse(format!("{SCHEME}://s{number}"))
+            .map_err(|error| Fault::Internal(error.to_string()))?;
+        let root = Arc::new(open(url)?);
+        self.registry.register_store(root.url.as_ref(), Arc::clone(&root.store));
+        roots.insert(key, Arc::clone(&root));
+        Ok(root)
+    }
+
+    fn s3(
+        &self,
+        connection: &str,
+        bucket: &str,
+        options: &StoreOptions,
+        vended: &HashMap<String, String>,
+    ) -> Result<Arc<dyn ObjectStore>, Fault> {
+        let secret = |reference: &Option<SecretRef>| {
+            reference.as_ref().map(|reference| self.secret(connection, reference)).transpose()
+        };
+        let from_catalogue = |name: &str| vended.get(name).cloned();
+        let (key_id, key, token) = match secret(&options.access_key_id)? {
+            Some(id) => (Some(id), secret(&options.secret_access_key)?, secret(&options.session_token)?),
+            None => (
+                from_catalogue("s3.access-key-id"),
+                from_catalogue("s3.secret-access-key"),
+                from_catalogue("s3.session-token"),
+            ),
+        };
+        let mut builder = if key_id.is_some() { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
+        let region = options.region.clone().or_else(|| from_catalogue("s3.region"));
+        if key_id.is_some() || region.is_some() {
+            builder = builder.with_region(region.unwrap_or_else(|| "us-east-1".into()));
+        }
+        if let Some(endpoint) = options.endpoint.clone().or_else(|| from_catalogue("s3.endpoint")) {
+            builder = builder.with_endpoint(endpoint);
+        }
+        if let (Some(id), Some(key)) = (key_id, key) {
+            builder = builder.with_access_key_id(id).with_secret_access_key(key);
+        }
+        if let Some(token) = token {
+            builder = builder.with_token(token);
+        }
+        let client = ClientOptions::new()
+            .with_allow_http(options.allow_http)
+            .with_connect_timeout(self.timeout.min(Duration::from_secs(3)));
+        let retry = RetryConfig {
+            max_retries: 4,
+            retry_timeout: self.timeout,
+            backoff: BackoffConfig {
+                init_backoff: Duration::from_millis(100),
+                max_backoff: Duration::from_secs(2),
+                base: 2.0,
+            },
+        };
+        let store = builder
+            .with_bucket_name(bucket)
+            .with_allow_http(options.allow_http)
+            .with_virtual_hosted_style_request(options.virtual_hosted)
+            .with_client_options(client)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| Fault::store(connection, &error))?;
+        Ok(Arc::new(store))
+    }
+}
