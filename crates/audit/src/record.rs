@@ -19,6 +19,18 @@ pub enum Decision {
     Error,
 }
 
+impl Decision {
+    /// The word used in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Decision::Permitted => "permitted",
+            Decision::Denied => "denied",
+            Decision::Undecided => "undecided",
+            Decision::Error => "error",
+        }
+    }
+}
+
 /// How a column was disclosed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnAccess {
@@ -42,7 +54,7 @@ pub struct TableAccess {
     /// Whether a row filter applied.
     #[serde(default)]
     pub filtered: bool,
-    /// The columns that this principal could see of the table, with their masks; denied columns are left out.
+    /// The columns that the answer depends on, with their masks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<ColumnAccess>,
     /// Ids of the policies that decided, sorted.
