@@ -2,6 +2,8 @@
 
 use crate::finding::Position;
 
+pub(crate) mod read;
+
 /// An entry of `catalogs/connections.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {

@@ -13,6 +13,8 @@ mod catalogue;
 mod connection;
 mod duration;
 mod finding;
+mod location;
+mod manifest;
 mod masking;
 mod model;
 mod types;
