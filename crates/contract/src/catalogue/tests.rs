@@ -1,1 +1,247 @@
+use super::*;
+use crate::finding::Level;
+use crate::model::SourcePath;
 
+const CONNECTIONS: &str = "connections:
+  lake: {type: directory, url: .portcullis/lake}
+  inner: {type: directory, url: .portcullis/lake/inner}
+  gold: {type: directory, url: s3://gold/tables}
+  polaris: {type: iceberg-rest, uri: https://catalog.example.com}
+  broken: {type: directory}
+";
+
+fn contract(path: &str, name: &str, version: &str, more: &str, port: &str) -> SourceFile {
+    let domain = path.split('/').nth(1).unwrap_or("d");
+    let text = format!(
+        "apiVersion: datamesh.io/v1\nkind: DataProduct\nmetadata: {{name: {name}, domain: {domain}, version: {version}{more}}}\n\
+         schema: {{fields: [{{name: id, type: string, primary_key: true}}, {{name: n, type: int}}]}}\noutputPorts:\n  {port}\n"
+    );
+    SourceFile::new(path, text)
+}
+
+const PORT: &str = "- {name: table, type: delta-table, connection: lake, table: a.b}";
+
+fn catalogue(contracts: &[SourceFile]) -> Catalogue {
+    Catalogue::build(contracts, Some(&SourceFile::new("catalogs/connections.yaml", CONNECTIONS)))
+}
+
+/// Tables (name, aliases, place) and findings, one on each line; the broken connection's own finding is left out.
+fn check(contracts: &[SourceFile], expected: &str) {
+    let catalogue = catalogue(contracts);
+    let mut shown: Vec<String> = Vec::new();
+    for table in catalogue.tables() {
+        let (SourcePath::Url(path) | SourcePath::Table(path)) = &table.source.path;
+        let aliases = table.aliases.iter().map(|alias| format!(" = {alias}")).collect::<String>();
+        shown.push(format!("{}{aliases} at {} {path}", table.name, table.source.connection.name));
+        for alias in &table.aliases {
+            assert_eq!(catalogue.resolve(&table.name.domain, alias), Some(table));
+        }
+    }
+    let own = catalogue.findings().iter().filter(|finding| &*finding.position.file != "catalogs/connections.yaml");
+    shown.extend(own.map(ToString::to_string));
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(shown, expected);
+}
+
+/// One contract with this output port.
+fn check_port(port: &str, expected: &str) {
+    check(
+        &[contract("catalogs/d/x.yaml", "x", "1", "", &format!("- {{name: p, type: iceberg-table, {port}}}"))],
+        expected,
+    );
+}
+
+#[test]
+fn places() {
+    check_port("connection: lake, table: d.x", "d.x = x_v1 at lake .portcullis/lake/d/x");
+    check_port("connection: polaris, table: d.x", "d.x = x_v1 at polaris d.x");
+    check_port("location: ./.portcullis/lake/d/x/", "d.x = x_v1 at lake .portcullis/lake/d/x");
+    check_port("location: .portcullis/lake/inner/x", "d.x = x_v1 at inner .portcullis/lake/inner/x");
+    check_port("location: .portcullis/lake/inner/x, connection: lake", "d.x = x_v1 at lake .portcullis/lake/inner/x");
+    check_port("location: s3a://gold/tables/x", "d.x = x_v1 at gold s3://gold/tables/x");
+}
+
+#[test]
+fn bad_places() {
+    let hint = "(hint: the platform adds a `type: directory` connection for it to `catalogs/connections.yaml`)";
+    let at = "catalogs/d/x.yaml:6:6:";
+    for (port, message) in [
+        ("location: s3://gold/tables2/x", format!("error[contract-location]: location of port `p` is not below any directory connection {hint}")),
+        ("location: s3://gold/tables", format!("error[contract-location]: location of port `p` is not below any directory connection {hint}")),
+        ("location: s3://gold/tables/x, connection: lake", format!("error[contract-location]: location of port `p` is not below connection `lake` {hint}")),
+        ("location: .portcullis/lake/../../etc", "error[contract-location]: `location`: a location must not leave its directory with `..`".into()),
+        ("connection: lake, table: ../x", "error[contract-location]: `table`: a location must not be empty".into()),
+        ("connection: polaris, table: x", "error[contract-location]: `table`: `x` is not of the form `namespace.table`".into()),
+        ("connection: lale, table: x", "error[contract-unknown-connection]: unknown connection `lale` (hint: did you mean `lake`?)".into()),
+        ("connection: broken, table: x", "error[contract-unknown-connection]: connection `broken` has errors (hint: see `catalogs/connections.yaml`)".into()),
+        ("connection: lake", "error[contract-missing-location]: output port `p` has a `connection` but no `table` (hint: add `table: domain.table`)".into()),
+        ("table: x", "error[contract-missing-location]: output port `p` does not say where its data is (hint: add `connection` and `table`, or a `location`)".into()),
+        ("location: a, table: x", "error[contract-missing-location]: output port `p` has both a `location` and a `table` (hint: keep one of them)".into()),
+    ] {
+        check_port(port, &format!("{at} {message}"));
+    }
+}
+
+#[test]
+fn majors() {
+    let v = |version: &str, status: &str| {
+        let path = format!("catalogs/d/x{version}{status}.yaml");
+        contract(&path, "x", version, &format!(", status: {status}"), PORT)
+    };
+    let at = "at lake .portcullis/lake/a/b";
+    check(
+        &[v("1", "active"), v("2.3", "active"), v("3", "draft")],
+        &format!("d.x = x_v2 {at}\nd.x_v1 {at}\nd.x_v3 {at}"),
+    );
+    check(&[v("1", "active"), v("2", "deprecated")], &format!("d.x = x_v1 {at}\nd.x_v2 {at}"));
+    check(&[v("2", "draft")], &format!("d.x_v2 {at}"));
+}
+
+#[test]
+fn mangling_and_ports() {
+    let two = "- {name: Big-One, type: delta-table, connection: lake, table: a.b}\n  - {name: ice, type: iceberg-table, connection: lake, table: a.c}";
+    check(
+        &[contract("catalogs/fintech-core/x.yaml", "Päy.ments", "1", "", two)],
+        "fintech_core.p_y_ments_big_one = p_y_ments_big_one_v1 at lake .portcullis/lake/a/b
+         fintech_core.p_y_ments_ice = p_y_ments_ice_v1 at lake .portcullis/lake/a/c",
+    );
+    check(&[contract("catalogs/d/x.yaml", "orders_v1", "1", "", PORT)], "d.orders_v1 at lake .portcullis/lake/a/b");
+}
+
+#[test]
+fn other_kinds_are_listed_not_served() {
+    let topic = "- {name: t, type: kafka-topic, topic: x, location: y}";
+    let hint = "(hint: tables are `iceberg-table` and `delta-table`)";
+    let text = format!(
+        "catalogs/d/x.yaml:6:6: info[contract-port-kind]: output port `t` of type `kafka-topic` is listed, not served {hint}"
+    );
+    let contracts = [contract("catalogs/d/x.yaml", "x", "1", "", topic)];
+    check(&contracts, &text);
+    assert_eq!(catalogue(&contracts).contracts()[0].output_ports.len(), 1);
+}
+
+#[test]
+fn collisions_name_both_files_and_withhold_both() {
+    let hint = "(hint: give one of them another name, port name or major version)";
+    let error = |file: &str, name: &str, other: &str| {
+        format!(
+            "catalogs/d/{file}.yaml:6:5: error[contract-duplicate-table]: table `d.{name}` is declared by `catalogs/d/{other}.yaml` as well {hint}"
+        )
+    };
+    let at =
+        |file: &str, name: &str, version: &str| contract(&format!("catalogs/d/{file}.yaml"), name, version, "", PORT);
+    check(
+        &[at("a", "x-y", "1.0"), at("b", "X_Y", "1.1"), at("c", "other", "1")],
+        &format!(
+            "d.other = other_v1 at lake .portcullis/lake/a/b\n{}\n{}",
+            error("a", "x_y", "b"),
+            error("b", "x_y", "a")
+        ),
+    );
+    // A pinned alias may not be another product's name.
+    check(
+        &[at("a", "x", "1"), at("b", "x_v1", "3")],
+        &format!("{}\n{}", error("a", "x_v1", "b"), error("b", "x_v1", "a")),
+    );
+}
+
+#[test]
+fn a_stranger_cannot_take_a_name_away() {
+    let native = contract("catalogs/orders/x.yaml", "x", "1", "", PORT);
+    let mut stranger = contract("catalogs/evil/x.yaml", "x", "1", "", PORT);
+    stranger.text = stranger.text.replace("domain: evil", "domain: orders");
+    check(
+        &[stranger, native],
+        "orders.x = x_v1 at lake .portcullis/lake/a/b
+         catalogs/evil/x.yaml: warning[contract-domain-directory]: contract of domain `orders` lies in the directory of `evil` (hint: move it to `catalogs/orders/`)
+         catalogs/evil/x.yaml:6:5: error[contract-duplicate-table]: table `orders.x` is declared by `catalogs/orders/x.yaml` as well (hint: give one of them another name, port name or major version)",
+    );
+}
+
+#[test]
+fn one_broken_contract_takes_out_only_itself() {
+    let good = contract("catalogs/d/good.yaml", "good", "1", "", PORT);
+    let broken = SourceFile::new("catalogs/d/broken.yaml", "kind: [DataProduct");
+    let catalogue = catalogue(&[broken, good]);
+    assert_eq!(catalogue.tables().count(), 1);
+    assert_eq!(catalogue.contracts().len(), 1);
+    let errors: Vec<_> =
+        catalogue.findings().iter().filter(|f| &*f.position.file == "catalogs/d/broken.yaml").collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].code, "contract-syntax");
+}
+
+#[test]
+fn the_fingerprint_follows_every_text() {
+    let one = contract("catalogs/d/a.yaml", "a", "1", "", PORT);
+    let two = contract("catalogs/d/b.yaml", "b", "1", "", PORT);
+    let print = |files: &[SourceFile]| catalogue(files).fingerprint().to_owned();
+    assert_eq!(print(&[one.clone(), two.clone()]), print(&[two.clone(), one.clone()]));
+    assert_ne!(print(std::slice::from_ref(&one)), print(&[one, two]));
+}
+
+fn demo() -> (Vec<SourceFile>, SourceFile) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../catalogs");
+    let read =
+        |path: &str| SourceFile::new(format!("catalogs/{path}"), std::fs::read_to_string(root.join(path)).unwrap());
+    let contracts = [
+        "customers/customer_profiles.yaml",
+        "fintech_core/payment_transactions_enriched.yaml",
+        "inventory/product_catalog.yaml",
+        "orders/customer_orders_v1.yaml",
+        "orders/order_events.yaml",
+    ];
+    (contracts.map(read).to_vec(), read("connections.yaml"))
+}
+
+#[test]
+fn the_demo_mesh() {
+    let (contracts, connections) = demo();
+    let catalogue = Catalogue::build(&contracts, Some(&connections));
+    let worth: Vec<_> =
+        catalogue.findings().iter().filter(|f| f.level != Level::Info).map(ToString::to_string).collect();
+    assert_eq!(worth, Vec::<String>::new());
+    let tables: Vec<_> = catalogue.tables().map(|table| format!("{} {}", table.name, table.format)).collect();
+    assert_eq!(
+        tables,
+        [
+            "customers.customer_profiles delta",
+            "fintech_core.payment_transactions_enriched iceberg",
+            "inventory.product_catalog delta",
+            "orders.customer_orders_v1 iceberg",
+            "orders.order_events iceberg",
+        ]
+    );
+    // Hashed keys join across domains only where the type is the same everywhere.
+    for table in catalogue.tables() {
+        if let Some(field) = table.field("customer_id") {
+            assert_eq!((field.data_type.to_string(), field.pii), ("string".to_owned(), true), "{}", table.name);
+            assert_eq!(field.masking, Some(crate::Masking::Hash));
+        }
+    }
+    let payments = catalogue.resolve("fintech_core", "payment_transactions_enriched_v2").unwrap();
+    assert_eq!(payments.primary_key(), ["transaction_id"]);
+    assert_eq!(payments.port.partitioning, ["transaction_date", "region"]);
+}
+
+#[test]
+fn a_thousand_contracts_are_quick() {
+    let (demo, connections) = demo();
+    let text = &demo[1].text;
+    let files: Vec<_> = (0..1000)
+        .map(|n| {
+            let name = format!("name: payment_{n}");
+            SourceFile::new(
+                format!("catalogs/fintech_core/{n}.yaml"),
+                text.replace("name: payment_transactions_enriched", &name),
+            )
+        })
+        .collect();
+    let start = std::time::Instant::now();
+    let catalogue = Catalogue::build(&files, Some(&connections));
+    let took = start.elapsed();
+    assert_eq!(catalogue.tables().count(), 1000);
+    println!("1,000 contracts of {} bytes: {took:?}", text.len());
+    // Generous: debug builds on a busy machine. Quadratic behaviour would take minutes.
+    assert!(took.as_secs() < 20, "{took:?}");
+}
