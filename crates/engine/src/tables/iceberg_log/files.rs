@@ -7,8 +7,8 @@ use datafusion::arrow::datatypes::Field;
 use datafusion::common::ScalarValue;
 use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntryRef, NestedFieldRef, PartitionSpecRef, Struct,
-    Transform,
+    DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntryRef, ManifestFile, NestedFieldRef,
+    PartitionSpecRef, Struct, Transform,
 };
 use iceberg::table::Table;
 use iceberg::{Runtime, TableIdent};
@@ -60,7 +60,8 @@ async fn load_manifests(table: &IcebergTable, cache: &ManifestCache) -> Result<V
         .load()
         .await
         .map_err(failed)?;
-    futures::stream::iter(list.entries())
+    let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
+    futures::stream::iter(files)
         .map(|file| {
             let io = &io;
             async move {

@@ -106,7 +106,7 @@ async fn hinted(root: &TableRoot) -> Result<Option<Path>, Fault> {
     let hint = String::from_utf8_lossy(&hint).trim().to_owned();
     let Ok(mut version) = hint.parse::<u64>() else {
         let name = hint.strip_suffix(".metadata.json").unwrap_or(&hint);
-        return Ok(first_of(root, &[format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")]).await?);
+        return first_of(root, &[format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")]).await;
     };
     let names = |version: u64| [format!("v{version}.metadata.json"), format!("v{version}.gz.metadata.json")];
     let mut found = first_of(root, &names(version)).await?;
