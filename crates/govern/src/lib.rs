@@ -22,7 +22,7 @@ pub use explain::{AccessReport, explain_access};
 pub use mask::MaskKey;
 pub use plan::{
     CATALOGUE, ColumnUse, Decision, GovernedPlan, NoSystemTables, Parameter, Planner, Reason, ReasonKind, ScanSource,
-    SystemTable, SystemTables, Verdict, parameter_schema, visible_schema,
+    SystemTable, SystemTables, Verdict, ViewColumn, parameter_schema, visible_schema,
 };
 pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,

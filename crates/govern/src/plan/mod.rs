@@ -31,7 +31,7 @@ pub use governed::GovernedPlan;
 pub use information_schema::INFORMATION_SCHEMA;
 pub use lineage::{Lineage, SourceColumn, lineage};
 pub use params::{Parameter, parameter_schema};
-pub use source::{ScanSource, visible_schema};
+pub use source::{ScanSource, ViewColumn, visible_schema};
 pub use system::{NoSystemTables, SYSTEM_SCHEMA, SystemTable, SystemTables};
 pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
 

@@ -1,23 +1,21 @@
-//! From the subject's view of the mesh to governed scans: every table of the view becomes a projection of clear and
-//! masked columns over a [`ScanSource`]. A kind of plan node that is not known to be harmless ends it.
+//! From the subject's view of the mesh to governed scans: every table of the view becomes a [`ScanSource`] of the same
+//! columns. A kind of plan node that is not known to be harmless ends it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, Result, TableReference, internal_err};
+use datafusion::common::{Result, internal_err};
 use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::logical_plan::{Projection, TableScan};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource};
-use portcullis_contract::Table;
+use datafusion::logical_expr::logical_plan::TableScan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use super::context::{MeshContext, refusal};
 use super::information_schema::{self, INFORMATION_SCHEMA};
-use super::source::{ScanSource, ViewSource, visible_columns};
+use super::source::{ScanSource, ViewSource};
 use super::verdict::ReasonKind;
 use crate::mask::Masks;
-use crate::policy::TableDecision;
 
 /// Replaces every view in `plan`, subqueries of all kinds included.
 pub(crate) fn govern(plan: LogicalPlan, context: &MeshContext<'_>, masks: &Masks) -> Result<Rewritten> {
@@ -82,8 +80,10 @@ impl Rewriter<'_> {
         }
         match scan.source.downcast_ref::<ViewSource>() {
             Some(ViewSource::Product { table, decision, .. }) => {
-                let plan = self.product(&scan.table_name, table, decision)?;
-                Ok(Transformed::yes(plan))
+                let (table, decision) = (Arc::clone(table), Arc::clone(decision));
+                let source = Arc::new(ScanSource::new(self.scans.len(), table, decision, self.masks));
+                self.scans.push(Arc::clone(&source));
+                Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
             }
             Some(ViewSource::System { domain, name, .. }) => {
                 let batch = self.system_batch(domain, name)?;
@@ -94,25 +94,6 @@ impl Rewriter<'_> {
             // Table functions and the work table of a recursive query; checked when the plan is finished.
             None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
         }
-    }
-
-    fn product(
-        &mut self,
-        name: &TableReference,
-        table: &Arc<Table>,
-        decision: &Arc<TableDecision>,
-    ) -> Result<LogicalPlan> {
-        let source = Arc::new(ScanSource::new(self.scans.len(), Arc::clone(table), Arc::clone(decision)));
-        self.scans.push(Arc::clone(&source));
-        let scan = LogicalPlanBuilder::scan(name.clone(), source as Arc<dyn TableSource>, None)?.build()?;
-        let columns = visible_columns(decision).map(|column| {
-            let raw = Expr::Column(Column::new(Some(name.clone()), &column.name));
-            match self.masks.for_disclosure(column.disclosure) {
-                None => raw,
-                Some(mask) => mask.call(vec![raw]).alias_qualified(Some(name.clone()), &column.name),
-            }
-        });
-        Ok(LogicalPlan::Projection(Projection::try_new(columns.collect(), Arc::new(scan))?))
     }
 
     /// One batch for each table and plan, so that a self join sees one state.

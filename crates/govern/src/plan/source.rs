@@ -4,26 +4,53 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::logical_expr::{TableSource, TableType};
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, TableSource, TableType};
 use portcullis_contract::Table;
 
+use crate::mask::{Masks, is_mask_call};
 use crate::policy::{ColumnDecision, Disclosure, TableDecision};
 
 /// A governed scan of one table: what the engine binds to data.
 ///
-/// It offers every declared column, raw; the row filter is `decision().filter`, and the projection directly above the
-/// scan masks or leaves out what the subject may not see. DataFusion cannot execute it.
+/// Its schema is the subject's view: columns that are not denied, masked ones included, in the contract's order. How
+/// the view is made from [`ScanSource::base_schema`] is [`ScanSource::filter`] first and then [`ScanSource::columns`],
+/// both behind the engine's barrier: a plan has no way to the raw columns. DataFusion cannot execute it.
 pub struct ScanSource {
     id: usize,
     table: Arc<Table>,
     decision: Arc<TableDecision>,
-    schema: SchemaRef,
+    base: SchemaRef,
+    view: SchemaRef,
+    columns: Vec<ViewColumn>,
+}
+
+/// A column of a subject's view.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ViewColumn {
+    /// Its name, in the contract and in the view.
+    pub name: String,
+    /// What is shown of it: the raw column, or a mask of it, over [`ScanSource::base_schema`] without qualifiers.
+    /// Total, and of the raw column's type.
+    pub expr: Expr,
+    /// The level that `expr` implements.
+    pub disclosure: Disclosure,
 }
 
 impl ScanSource {
-    pub(crate) fn new(id: usize, table: Arc<Table>, decision: Arc<TableDecision>) -> Self {
-        let schema = crate::schema::arrow_schema(&table);
-        ScanSource { id, table, decision, schema }
+    pub(crate) fn new(id: usize, table: Arc<Table>, decision: Arc<TableDecision>, masks: &Masks) -> Self {
+        let base = crate::schema::arrow_schema(&table);
+        let view = visible_schema(&table, &decision);
+        let columns = visible_columns(&decision).map(|column| {
+            let raw = Expr::Column(Column::new_unqualified(&column.name));
+            let expr = match masks.for_disclosure(column.disclosure) {
+                None => raw,
+                Some(mask) => mask.call(vec![raw]),
+            };
+            ViewColumn { name: column.name.clone(), expr, disclosure: column.disclosure }
+        });
+        let columns = columns.collect();
+        ScanSource { id, table, decision, base, view, columns }
     }
 
     /// Number of this scan within its plan, from 0.
@@ -41,15 +68,44 @@ impl ScanSource {
         &self.decision
     }
 
-    /// All declared columns: [`crate::schema::arrow_schema`].
-    pub fn base_schema(&self) -> &SchemaRef {
-        &self.schema
+    /// All declared columns, raw: [`crate::schema::arrow_schema`].
+    pub fn base_schema(&self) -> SchemaRef {
+        Arc::clone(&self.base)
+    }
+
+    /// Which rows, over the raw columns without qualifiers; `None` for all of them.
+    pub fn filter(&self) -> Option<&Expr> {
+        self.decision.filter.expr.as_ref()
+    }
+
+    /// The view's columns, in its order.
+    pub fn columns(&self) -> &[ViewColumn] {
+        &self.columns
+    }
+
+    /// Whether the scan shows what was decided and nothing else.
+    pub(crate) fn is_faithful(&self) -> bool {
+        let decision = &self.decision;
+        let allowed = decision.discover.allowed && decision.query.allowed && decision.undecided.is_none();
+        let shown: Vec<_> = visible_columns(decision).collect();
+        let shows = |(decided, column): (&&ColumnDecision, &ViewColumn)| {
+            decided.name == column.name
+                && match decided.disclosure {
+                    Disclosure::Clear => matches!(&column.expr, Expr::Column(raw) if raw.name == column.name),
+                    level => is_mask_call(&column.expr, level, &column.name),
+                }
+        };
+        allowed
+            && decision.table == self.table.name
+            && shown.len() == self.columns.len()
+            && shown.len() == self.view.fields().len()
+            && shown.iter().zip(&self.columns).all(shows)
     }
 }
 
 impl TableSource for ScanSource {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(&self.view)
     }
 }
 

@@ -26,14 +26,6 @@ impl Verdict {
             Verdict::Permit(_, decision) | Verdict::Deny(decision) | Verdict::Undecided(decision) => decision,
         }
     }
-
-    /// The plan, if there is one.
-    pub fn permitted(self) -> Result<(GovernedPlan, Decision), Decision> {
-        match self {
-            Verdict::Permit(plan, decision) => Ok((*plan, decision)),
-            Verdict::Deny(decision) | Verdict::Undecided(decision) => Err(decision),
-        }
-    }
 }
 
 /// Everything that was decided about one statement: what the audit keeps.

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     self, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement as Ast, TableFactor, Visit, Visitor,
 };
 
-use super::{ExplainKind, Setting, Statement, StatementKind, Written, show};
+use super::{ExplainKind, Setting, Statement, StatementKind, Written, expansion, show};
 use crate::error::GovernError;
 use crate::plan::TABLE_FUNCTIONS;
 
@@ -158,7 +158,7 @@ fn first_word(statement: &Ast) -> GovernError {
 /// Refuses clauses of queries that write, lock, or would be silently ignored.
 pub(super) fn check_query(query: &Query) -> Result<(), GovernError> {
     match query.visit(&mut Clauses { relations: 0 }) {
-        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Continue(()) => expansion::check(query),
         ControlFlow::Break(error) => Err(*error),
     }
 }

@@ -2,6 +2,7 @@
 
 mod allow;
 mod bounds;
+mod expansion;
 mod redact;
 mod show;
 
