@@ -1,6 +1,12 @@
 //! The answer to "may this principal do this, and what would it see", without running anything.
 
+use portcullis_govern::explain::{Audience, explain_access_to};
+use portcullis_govern::policy::SYSTEM_DOMAIN;
+use portcullis_govern::sql::Statement;
+use portcullis_govern::{Subject, SystemTables, TableAction, TableDecision, Verdict};
 use serde::Serialize;
+
+use crate::state::State;
 
 /// What was decided about a statement, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +44,8 @@ pub struct TableReport {
     pub query: bool,
     /// The policies that decided `query`.
     pub query_policies: Vec<String>,
+    /// The contract's `access.roles`, where policies would permit but the principal is in none of them.
+    pub missing_roles: Vec<String>,
     /// The row filter as an expression over the table's columns; None: all rows.
     pub filter: Option<String>,
     /// The policies that permit rows.
@@ -67,4 +75,92 @@ pub struct ColumnReport {
     pub contract_masking: Option<String>,
     /// Where the contract declares the column: `file:line:column`.
     pub position: String,
+}
+
+/// What was decided about a statement, for who looks after the mesh: tables that the subject may not discover too.
+pub(crate) fn report(state: &State, subject: &Subject, statement: &Statement, verdict: &Verdict) -> AccessReport {
+    let decision = verdict.decision();
+    let named = explain_access_to(&state.snapshot, statement, subject, Audience::Operator);
+    let mut names: Vec<String> = decision.tables.iter().map(|decided| decided.table.to_string()).collect();
+    names.extend(named.tables.into_iter().map(|table| table.table));
+    names.extend(decision.system_tables.iter().map(|name| format!("{SYSTEM_DOMAIN}.{name}")));
+    names.sort();
+    names.dedup();
+    AccessReport {
+        statement: statement.redacted(),
+        principal: subject.principal.id.clone(),
+        purpose: subject.context.purpose.clone(),
+        decision: match verdict {
+            Verdict::Permit(..) => "permitted",
+            Verdict::Deny(_) => "denied",
+            Verdict::Undecided(_) => "undecided",
+        }
+        .to_owned(),
+        reason: decision.reason.as_ref().map(ToString::to_string),
+        policy_version: decision.policy_version.clone(),
+        tables: names.iter().filter_map(|name| table(state, subject, name)).collect(),
+    }
+}
+
+/// What is decided about one table, by its name (`domain.table`), whether the subject may discover it or not.
+pub(crate) fn table(state: &State, subject: &Subject, name: &str) -> Option<TableReport> {
+    let (domain, short) = name.split_once('.')?;
+    if domain == SYSTEM_DOMAIN {
+        return state.system.tables().iter().any(|table| table.name == short).then(|| system(state, subject, short));
+    }
+    let table = state.snapshot.catalogue().resolve(domain, short)?;
+    of_decision(state, &state.snapshot.decide(subject, table))
+}
+
+fn of_decision(state: &State, decision: &TableDecision) -> Option<TableReport> {
+    let table = state.snapshot.catalogue().resolve(&decision.table.domain, &decision.table.table)?;
+    let columns = decision.columns.iter().filter_map(|column| {
+        let field = table.field(&column.name)?;
+        Some(ColumnReport {
+            name: column.name.clone(),
+            data_type: field.data_type.to_string(),
+            disclosure: column.disclosure.as_str().to_owned(),
+            policies: column.policies.clone(),
+            forbidden_by: column.forbidden_by.clone(),
+            contract_masking: column.contract_masking.map(|masking| masking.as_str().to_owned()),
+            position: field.position.to_string(),
+        })
+    });
+    Some(TableReport {
+        name: table.name.to_string(),
+        contract: table.contract.file.to_string(),
+        version: table.contract.version.to_string(),
+        discover: decision.discover.allowed,
+        discover_policies: decision.discover.policies.clone(),
+        query: decision.query.allowed,
+        query_policies: decision.query.policies.clone(),
+        missing_roles: decision.query.missing_roles.clone(),
+        filter: decision.filter.expr.is_some().then(|| decision.filter.text()),
+        filter_permits: decision.filter.permits.clone(),
+        filter_forbids: decision.filter.forbids.clone(),
+        columns: columns.collect(),
+        undecided: decision.undecided.clone(),
+    })
+}
+
+/// A table of `system` has no contract, no row filter and no masks: its rows are made for the subject.
+fn system(state: &State, subject: &Subject, name: &str) -> TableReport {
+    let full = format!("{SYSTEM_DOMAIN}.{name}");
+    let discover = state.snapshot.may(subject, TableAction::Discover, &full);
+    let query = state.snapshot.may(subject, TableAction::Query, &full);
+    TableReport {
+        name: full,
+        contract: String::new(),
+        version: String::new(),
+        discover: discover.allowed,
+        discover_policies: discover.policies,
+        query: query.allowed,
+        query_policies: query.policies,
+        missing_roles: query.missing_roles,
+        filter: None,
+        filter_permits: Vec::new(),
+        filter_forbids: Vec::new(),
+        columns: Vec::new(),
+        undecided: None,
+    }
 }

@@ -1,10 +1,71 @@
-//! All findings of a mesh directory, for `portcullis check`.
+//! All findings of a mesh directory, for `portcullis check` and `portcullis policy test`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use portcullis_contract::Finding;
+use portcullis_contract::{Finding, Position};
+use portcullis_govern::policy::tests;
+use portcullis_govern::{PolicySnapshot, Principal};
 
-/// Checks contracts, connections, policies, their tests, users and the configuration. Never touches a table.
-pub fn check(_mesh_dir: &Path) -> Vec<Finding> {
-    Vec::new()
+use crate::config::{self, Config};
+use crate::mesh::{self, Mesh};
+use crate::state;
+use crate::users::Users;
+
+/// What came of the policy tests of a mesh directory.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyTests {
+    /// Tests whose expectations were met.
+    pub passed: usize,
+    /// Tests whose expectations were not met.
+    pub failed: usize,
+    /// The failures, and whatever kept tests from being run.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks configuration, contracts, connections, policies, their tests, and users. Never touches a table.
+pub fn check(mesh_dir: &Path) -> Vec<Finding> {
+    let (config, mut findings) = configuration(mesh_dir);
+    let Some(config) = config else { return findings };
+    let mesh = mesh::read(mesh_dir, &config);
+    let built = state::compile(&mesh);
+    findings.extend(built.findings);
+    if let Some(snapshot) = built.snapshot {
+        let (users, user_findings) = state::users(&mesh, &snapshot);
+        findings.extend(user_findings);
+        findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).findings);
+    }
+    findings
+}
+
+/// Runs the policy tests.
+pub fn policy_tests(mesh_dir: &Path) -> PolicyTests {
+    let (config, findings) = configuration(mesh_dir);
+    let Some(config) = config else { return PolicyTests { findings, ..PolicyTests::default() } };
+    let mesh = mesh::read(mesh_dir, &config);
+    let built = state::compile(&mesh);
+    match built.snapshot {
+        Some(snapshot) => {
+            let (users, user_findings) = state::users(&mesh, &snapshot);
+            let mut outcome = run(&snapshot, users.unwrap_or_default(), &mesh);
+            outcome.findings.splice(0..0, user_findings);
+            outcome
+        }
+        None => PolicyTests { findings: built.findings, ..PolicyTests::default() },
+    }
+}
+
+fn run(snapshot: &PolicySnapshot, users: Users, mesh: &Mesh) -> PolicyTests {
+    let principals: BTreeMap<String, Principal> =
+        users.into_principals().map(|principal| (principal.id.clone(), principal)).collect();
+    let outcome = tests::run(snapshot, &principals, &mesh.policy_tests);
+    let passed = outcome.results.iter().filter(|result| result.passed()).count();
+    PolicyTests { passed, failed: outcome.results.len() - passed, findings: outcome.all_findings() }
+}
+
+fn configuration(mesh_dir: &Path) -> (Option<Config>, Vec<Finding>) {
+    match Config::load(mesh_dir) {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(error) => (None, vec![Finding::error("config", Position::file(config::FILE), error.message)]),
+    }
 }

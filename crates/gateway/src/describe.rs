@@ -1,6 +1,18 @@
 //! What a statement will return and which parameters it takes, without running it.
 
-use datafusion::arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use portcullis_engine::wire_schema;
+use portcullis_govern::sql::{self, StatementKind};
+use portcullis_govern::{Verdict, parameter_schema};
+
+use crate::error::GatewayError;
+use crate::explain;
+use crate::gateway::Gateway;
+use crate::pipeline;
+use crate::session::Session;
+use crate::settings;
 
 /// A planned statement.
 #[derive(Debug, Clone)]
@@ -11,4 +23,23 @@ pub struct Described {
     pub parameters: SchemaRef,
     /// Whether the statement only sets an option of the session and returns no rows.
     pub sets_option: bool,
+}
+
+/// Plans a statement. No data is touched, so nothing is audited; what may not be discovered is not found here either.
+pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) -> Result<Described, GatewayError> {
+    let state = gateway.state();
+    let subject = gateway.subject(&state, session)?;
+    settings::purpose_known(&state, &subject)?;
+    let statement = sql::parse(sql, &gateway.parse_limits())?;
+    if let StatementKind::Set(setting) = statement.kind() {
+        settings::check(&state, setting)?;
+        let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
+        return Ok(Described { schema, parameters, sets_option: true });
+    }
+    let plan = match pipeline::govern(&state, &statement, &subject, None).await? {
+        Verdict::Permit(plan, _) => plan,
+        Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
+    };
+    let schema = if plan.explain_only().is_some() { explain::schema() } else { wire_schema(&plan.schema()) };
+    Ok(Described { schema, parameters: parameter_schema(plan.parameters()), sets_option: false })
 }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+use portcullis_audit::AuditError;
 use portcullis_contract::Finding;
+use portcullis_engine::{EngineError, ErrorKind as EngineKind};
+use portcullis_govern::{Decision, GovernError, ReasonKind};
 
 /// What kind of error it is. The wires' codes are made from it, one to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,5 +86,57 @@ impl GatewayError {
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> GatewayError {
         self.findings = findings;
         self
+    }
+}
+
+impl From<GovernError> for GatewayError {
+    fn from(error: GovernError) -> GatewayError {
+        let kind = match &error {
+            GovernError::TooLarge { .. } | GovernError::TooDeep { .. } => ErrorKind::ResourceExhausted,
+            GovernError::Refused { .. } => ErrorKind::Unimplemented,
+            _ => ErrorKind::InvalidArgument,
+        };
+        GatewayError::new(kind, error.to_string())
+    }
+}
+
+/// Why a statement was not permitted.
+impl From<&Decision> for GatewayError {
+    fn from(decision: &Decision) -> GatewayError {
+        let Some(reason) = &decision.reason else {
+            return GatewayError::new(ErrorKind::PermissionDenied, "the statement is not permitted");
+        };
+        let kind = match reason.kind {
+            ReasonKind::NotFound => ErrorKind::NotFound,
+            ReasonKind::PermissionDenied | ReasonKind::Undecided => ErrorKind::PermissionDenied,
+            ReasonKind::Invalid => ErrorKind::InvalidArgument,
+            ReasonKind::Unsupported => ErrorKind::Unimplemented,
+        };
+        GatewayError::new(kind, reason.message.clone())
+    }
+}
+
+impl From<EngineError> for GatewayError {
+    fn from(error: EngineError) -> GatewayError {
+        let kind = match error.kind() {
+            EngineKind::Unavailable | EngineKind::Withheld | EngineKind::Corrupt => ErrorKind::Unavailable,
+            EngineKind::Planning | EngineKind::Execution => ErrorKind::InvalidArgument,
+            EngineKind::ResourceExhausted => ErrorKind::ResourceExhausted,
+            EngineKind::Cancelled => ErrorKind::Cancelled,
+            EngineKind::Internal => ErrorKind::Internal,
+        };
+        GatewayError::new(kind, error.to_string())
+    }
+}
+
+/// The journal's path is nothing for a principal to know; the log has it.
+impl From<AuditError> for GatewayError {
+    fn from(error: AuditError) -> GatewayError {
+        tracing::error!(%error, "audit");
+        let message = match error {
+            AuditError::Closed => "the gateway is shutting down",
+            _ => "the query was refused, because it could not be recorded in the audit journal; try again later",
+        };
+        GatewayError::new(ErrorKind::Unavailable, message)
     }
 }

@@ -1,32 +1,100 @@
 //! The gateway as the crates above see it.
 
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
+use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
+use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
+use portcullis_govern::{MaskKey, ParseLimits, RequestContext, Subject, SystemTables, sql};
 
-use crate::access::AccessReport;
+use crate::access::{self, AccessReport, TableReport};
 use crate::config::Config;
-use crate::describe::Described;
-use crate::error::GatewayError;
+use crate::describe::{self, Described};
+use crate::error::{ErrorKind, GatewayError};
+use crate::login::Logins;
+use crate::options::OptionStore;
 use crate::session::Session;
+use crate::signer::{Broken, Claims, Signer};
+use crate::state::{Current, Parts, Reload, State};
 use crate::stream::QueryStream;
-use crate::tables::VisibleTable;
+use crate::system::Surroundings;
+use crate::tables::{self, VisibleTable};
+use crate::turns::Turns;
+use crate::{keys, mesh, pipeline, watch};
 
 /// The gateway over one mesh directory.
 pub struct Gateway {
+    mesh_dir: PathBuf,
     config: Config,
-}
-
-fn unfinished<T>() -> Result<T, GatewayError> {
-    Err(GatewayError::internal("the gateway is being built"))
+    parts: Parts,
+    current: Current,
+    logins: Logins,
+    signer: Signer,
+    options: OptionStore,
+    turns: Turns,
+    engine: Engine,
+    journal: Journal,
 }
 
 impl Gateway {
-    /// Opens a mesh directory: contracts, policies, users, keys, the audit journal.
-    pub async fn open(_mesh_dir: &Path, _config: Config) -> Result<Arc<Gateway>, GatewayError> {
-        unfinished()
+    /// Opens a mesh directory: contracts, policies, users, keys, the audit journal. No table is touched.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` with all findings if the policies do not compile; with a message if keys, journal or limits
+    /// cannot be used as configured.
+    pub async fn open(mesh_dir: &Path, config: Config) -> Result<Arc<Gateway>, GatewayError> {
+        let mesh_dir = mesh_dir.to_owned();
+        let watched = config.catalogue.watch;
+        let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config)).await;
+        let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
+        if watched {
+            let catalogue = &gateway.config.catalogue;
+            let dirs = [gateway.mesh_dir.join(&catalogue.catalogs), gateway.mesh_dir.join(&catalogue.policies)];
+            watch::start(&gateway, &dirs, &gateway.mesh_dir.join(&gateway.config.identity.users))?;
+        }
+        Ok(gateway)
+    }
+
+    fn open_blocking(mesh_dir: PathBuf, config: Config) -> Result<Gateway, GatewayError> {
+        let secrets = &config.secrets;
+        let key = |name, reference| keys::load(name, reference, &mesh_dir, &secrets.keys_dir);
+        let signer = Signer::new(&key("signing_key", secrets.signing_key.as_ref())?);
+        let mask_key = MaskKey::new(&key("mask_key", secrets.mask_key.as_ref())?);
+        let audit_dir = mesh_dir.join(&config.audit.dir);
+        let surroundings =
+            Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
+        let parts = Parts { mask_key, surroundings };
+        let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
+            let errors = findings.iter().filter(|finding| finding.is_error()).count();
+            let message =
+                format!("the policies do not compile ({errors} errors): mend them, `portcullis check` lists them");
+            GatewayError::invalid(message).with_findings(findings)
+        })?;
+        let engine = engine(&mesh_dir, &config)?;
+        let options = JournalOptions {
+            segment_bytes: config.audit.segment_size.bytes(),
+            segment_age: config.audit.segment_age.duration(),
+            ..JournalOptions::default()
+        };
+        let journal = Journal::open(&audit_dir, options).map_err(|error| {
+            GatewayError::new(ErrorKind::Unavailable, format!("without an audit journal nothing is served: {error}"))
+        })?;
+        Ok(Gateway {
+            logins: Logins::new(&config.identity),
+            options: OptionStore::new(config.identity.session_options, config.identity.token_lifetime.duration()),
+            turns: Turns::new(&config.limits),
+            current: Current::new(state),
+            mesh_dir,
+            config,
+            parts,
+            signer,
+            engine,
+            journal,
+        })
     }
 
     /// The configuration it was opened with.
@@ -35,75 +103,322 @@ impl Gateway {
     }
 
     /// Checks a password.
-    pub async fn login(&self, _user: &str, _password: &str) -> Result<Session, GatewayError> {
-        unfinished()
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if user or password is wrong, `ResourceExhausted` after too many failed attempts.
+    pub async fn login(&self, user: &str, password: &str) -> Result<Session, GatewayError> {
+        let state = self.state();
+        self.logins.check(&state.users, user, password).await.inspect_err(|error| {
+            tracing::warn!(user, kind = error.kind.as_str(), "login refused");
+        })?;
+        Ok(Session::new(user, "password"))
     }
 
     /// A session of the command line on this machine (`--as`), which asks for no password.
-    pub fn local_session(&self, _user: &str) -> Result<Session, GatewayError> {
-        unfinished()
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such user.
+    pub fn local_session(&self, user: &str) -> Result<Session, GatewayError> {
+        match self.state().principal(user) {
+            Some(_) => Ok(Session::new(user, "local")),
+            None => {
+                let message = format!("there is no user `{user}` in `{}`", self.config.identity.users.display());
+                Err(GatewayError::new(ErrorKind::NotFound, message))
+            }
+        }
     }
 
     /// A signed, expiring bearer token for a session.
-    pub fn issue_token(&self, _session: &Session) -> String {
-        String::new()
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if the user has been removed meanwhile.
+    pub fn issue_token(&self, session: &Session) -> Result<String, GatewayError> {
+        let now_ms = now_ms();
+        let claims = Claims {
+            user: session.user().to_owned(),
+            session: session.id().to_owned(),
+            purpose: session.purpose().map(str::to_owned),
+            issued_ms: now_ms,
+            credential: self.credential(&self.state(), session.user())?,
+        };
+        self.signer.token(&claims, after(now_ms, self.config.identity.token_lifetime))
     }
 
     /// The session that a token stands for.
-    pub fn verify_token(&self, _token: &str) -> Result<Session, GatewayError> {
-        unfinished()
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if it is forged or expired, or its user was removed or has another password now.
+    pub fn verify_token(&self, token: &str) -> Result<Session, GatewayError> {
+        let (claims, expires_ms) = self.signer.claims(token, now_ms()).map_err(|broken| match broken {
+            Broken::Expired => GatewayError::unauthenticated("the token has expired: log in again"),
+            Broken::Forged => GatewayError::unauthenticated("the token is not valid: log in again"),
+        })?;
+        let credential = self.credential(&self.state(), &claims.user)?;
+        if credential != claims.credential {
+            return Err(GatewayError::unauthenticated("the token is of before a change of password: log in again"));
+        }
+        let session = Session::resumed(claims.session, claims.user, "token", Some(expires_ms));
+        Ok(session.with_purpose(claims.purpose))
     }
 
-    /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires.
-    pub fn seal(&self, _kind: &str, payload: &[u8]) -> Vec<u8> {
-        payload.to_vec()
+    fn credential(&self, state: &State, user: &str) -> Result<String, GatewayError> {
+        let user = state.users.get(user).ok_or_else(removed)?;
+        Ok(self.signer.mark(user.password.as_deref().unwrap_or_default()))
     }
 
-    /// The payload of something sealed, if it is genuine, of this kind and not expired.
-    pub fn unseal(&self, _kind: &str, _sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
-        unfinished()
+    /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
+    /// read it.
+    pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
+        self.signer.seal(kind, "", payload, after(now_ms(), self.config.identity.handle_lifetime))
+    }
+
+    /// The payload of something sealed.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if it is forged, of another kind, or expired.
+    pub fn unseal(&self, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        self.open_seal(kind, "", sealed)
     }
 
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
-    pub fn seal_for(&self, _session: &Session, _kind: &str, payload: &[u8]) -> Vec<u8> {
-        payload.to_vec()
+    pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
+        self.signer.seal(kind, session.user(), payload, after(now_ms(), self.config.identity.handle_lifetime))
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.
-    pub fn unseal_for(&self, _session: &Session, _kind: &str, _sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
-        unfinished()
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::unseal`], and if it was sealed for somebody else.
+    pub fn unseal_for(&self, session: &Session, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        self.open_seal(kind, session.user(), sealed)
     }
 
-    /// Plans a statement without running it.
-    pub async fn describe(&self, _session: &Session, _sql: &str) -> Result<Described, GatewayError> {
-        unfinished()
+    fn open_seal(&self, kind: &str, audience: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        match self.signer.unseal(kind, audience, sealed, now_ms()) {
+            Ok((payload, _)) => Ok(payload.to_vec()),
+            Err(Broken::Expired) => Err(GatewayError::invalid(format!("the {kind} has expired: ask for a new one"))),
+            Err(Broken::Forged) => {
+                let message = format!("the {kind} is not one that this gateway made for this principal");
+                Err(GatewayError::invalid(message))
+            }
+        }
     }
 
-    /// Runs a statement. The audit record is on the disk before this returns.
+    /// Plans a statement without running it. Nothing of the data is touched.
+    ///
+    /// # Errors
+    ///
+    /// What running it would fail with before it touches data.
+    pub async fn describe(&self, session: &Session, sql: &str) -> Result<Described, GatewayError> {
+        describe::describe(self, session, sql).await
+    }
+
+    /// Runs a statement; `parameters` has one row, a column for each placeholder. The audit record is on the disk
+    /// before this returns, whether it returns rows or an error.
+    ///
+    /// # Errors
+    ///
+    /// By kind: what is wrong with the statement, refused by policy, unavailable, or beyond a limit.
     pub async fn query(
         &self,
-        _session: &Session,
-        _sql: &str,
-        _parameters: Option<RecordBatch>,
+        session: &Session,
+        sql: &str,
+        parameters: Option<RecordBatch>,
     ) -> Result<QueryStream, GatewayError> {
-        unfinished()
+        pipeline::run(self, session, sql, parameters).await
     }
 
-    /// The tables that the session's principal may discover, in order of name.
-    pub fn visible_tables(&self, _session: &Session) -> Result<Vec<VisibleTable>, GatewayError> {
-        unfinished()
+    /// The tables that the session's principal may discover, in order of name; tables of `system` among them.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if the user has been removed.
+    pub fn visible_tables(&self, session: &Session) -> Result<Vec<VisibleTable>, GatewayError> {
+        let state = self.state();
+        let subject = self.subject(&state, session)?;
+        Ok(tables::visible(&state, &subject))
     }
 
-    /// What the session's principal may do with a statement's tables, and why.
-    pub fn explain_access(&self, _session: &Session, _sql: &str) -> Result<AccessReport, GatewayError> {
-        unfinished()
+    /// What the session's principal may do with a statement's tables, and why. Nothing is executed.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if the statement cannot be parsed.
+    pub fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
+        let state = self.state();
+        let subject = self.subject(&state, session)?;
+        let statement = sql::parse(sql, &self.parse_limits())?;
+        let verdict = state.planner.govern(&statement, &subject, None);
+        Ok(access::report(&state, &subject, &statement, &verdict))
+    }
+
+    /// What the session's principal may do with one table (`domain.table`), whether it may discover it or not: for
+    /// who looks after the mesh, not for the principal.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such table.
+    pub fn explain_table(&self, session: &Session, table: &str) -> Result<TableReport, GatewayError> {
+        let state = self.state();
+        let subject = self.subject(&state, session)?;
+        access::table(&state, &subject, table)
+            .ok_or_else(|| GatewayError::new(ErrorKind::NotFound, format!("there is no table `{table}`")))
+    }
+
+    /// The ids of all users, in order.
+    pub fn users(&self) -> Vec<String> {
+        self.state().users.ids().map(str::to_owned).collect()
+    }
+
+    /// The purposes that may be stated, in order.
+    pub fn purposes(&self) -> Vec<String> {
+        self.state().snapshot.vocabulary().purposes().map(str::to_owned).collect()
+    }
+
+    /// All tables as `domain.table`, whoever may discover them, in order; tables of `system` among them.
+    pub fn table_names(&self) -> Vec<String> {
+        let state = self.state();
+        let products = state.snapshot.catalogue().tables().map(|table| table.name.to_string());
+        let mut names: Vec<String> = products.collect();
+        names.extend(state.system.tables().iter().map(|table| format!("system.{}", table.name)));
+        names.sort();
+        names
     }
 
     /// All findings of the mesh as it is loaded now.
     pub fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        self.state().findings.to_vec()
     }
 
-    /// Stops taking queries, waits for the running ones, and closes the audit journal.
-    pub async fn shutdown(&self) {}
+    /// The version of the policies in force.
+    pub fn policy_version(&self) -> String {
+        self.state().snapshot.version().to_owned()
+    }
+
+    /// Forgets the options that a session has set.
+    pub fn close_session(&self, session: &Session) {
+        self.options.forget(session.id());
+    }
+
+    /// Takes up the mesh directory as it is now; [`Gateway::open`] does so by itself where `catalogue.watch` is on.
+    /// Whether anything in force has changed. What is wrong is in [`Gateway::findings`].
+    pub async fn reload(self: &Arc<Gateway>) -> bool {
+        let gateway = Arc::clone(self);
+        let reloaded = tokio::task::spawn_blocking(move || {
+            gateway.current.reload(&mesh::read(&gateway.mesh_dir, &gateway.config), &gateway.parts)
+        });
+        match reloaded.await {
+            Ok(Reload { kept: true, version, .. }) => {
+                tracing::error!(version, "the mesh was not reloaded: the policies do not compile");
+                false
+            }
+            Ok(Reload { changed, version, .. }) => {
+                tracing::info!(version, changed, "the mesh was reloaded");
+                changed
+            }
+            Err(error) => {
+                tracing::error!(%error, "reloading the mesh failed");
+                false
+            }
+        }
+    }
+
+    /// Takes no more queries, waits for the running ones as long as `limits.drain` says, and closes the audit journal.
+    pub async fn shutdown(&self) {
+        if !self.turns.drain(self.config.limits.drain.duration()).await {
+            tracing::warn!("queries were still running at the shutdown; they are recorded as interrupted");
+        }
+        self.journal.close().await;
+    }
+
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.current.get()
+    }
+
+    /// Who asks, with groups and attributes of this moment, and under which circumstances.
+    pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
+        let principal = state.principal(session.user()).ok_or_else(removed)?.clone();
+        if session.expires_ms().is_some_and(|expires| expires <= now_ms()) {
+            return Err(GatewayError::unauthenticated("the token has expired: log in again"));
+        }
+        let set = self.options.get(session.id()).purpose;
+        let context = RequestContext {
+            purpose: set.or_else(|| session.purpose().map(str::to_owned)),
+            client_address: session.client().map(|client| canonical(client.ip())),
+            authentication: session.authentication().to_owned(),
+            now_ms: now_ms(),
+        };
+        Ok(Subject { principal, context })
+    }
+
+    pub(crate) fn parse_limits(&self) -> ParseLimits {
+        let limits = &self.config.limits;
+        ParseLimits {
+            max_bytes: limits.statement.in_memory(),
+            max_depth: limits.statement_depth as usize,
+            ..ParseLimits::default()
+        }
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    pub(crate) fn options(&self) -> &OptionStore {
+        &self.options
+    }
+}
+
+fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {
+    let (limits, catalogue) = (&config.limits, &config.catalogue);
+    let tables = Tables::new(TablesOptions {
+        refresh_age: catalogue.refresh_age.duration(),
+        cache_bytes: catalogue.cache.bytes(),
+        ..TablesOptions::new(mesh_dir)
+    });
+    let defaults = EngineLimits::new(mesh_dir.join(&limits.spill_dir));
+    let partitions = if limits.partitions == 0 { defaults.target_partitions } else { limits.partitions as usize };
+    let limits = EngineLimits {
+        memory_bytes: limits.memory.in_memory(),
+        spill_bytes: limits.spill.bytes(),
+        target_partitions: partitions,
+        batch_size: limits.batch_rows as usize,
+        concurrent_queries: limits.concurrent_queries as usize,
+        queue_time: limits.queue_wait.duration(),
+        wall_time: Some(limits.query_time.duration()),
+        rows: limits.rows,
+        ..defaults
+    };
+    Ok(Engine::new(Arc::new(tables), limits)?)
+}
+
+/// An IPv4 client of a listener for both is an IPv4 client to policies.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+fn removed() -> GatewayError {
+    GatewayError::unauthenticated("there is no such user any more: log in again")
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn after(now_ms: i64, span: crate::config::Span) -> i64 {
+    now_ms.saturating_add(i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX))
 }

@@ -17,6 +17,9 @@ pub use span::Span;
 
 use crate::error::GatewayError;
 
+/// Deeper statements could exhaust a thread's stack.
+const DEEPEST_STATEMENT: u32 = 48;
+
 /// The file's name in the mesh directory.
 pub const FILE: &str = "portcullis.toml";
 
@@ -80,10 +83,14 @@ pub struct Limits {
     pub queue_wait: Span,
     /// How long a query may run, reading by the client included.
     pub query_time: Span,
+    /// How long running queries are waited for at shutdown.
+    pub drain: Span,
     /// Memory for sorts, joins and aggregations of all queries together; beyond it they spill to disk.
     pub memory: Size,
-    /// Where they spill to; None: the system's directory for temporary files.
-    pub spill_dir: Option<PathBuf>,
+    /// Most rows of an answer; without it, any number.
+    pub rows: Option<u64>,
+    /// Where they spill to.
+    pub spill_dir: PathBuf,
     /// Disk space for spilling.
     pub spill: Size,
     /// Parallel streams of one query; 0: as many as there are cores.
@@ -92,7 +99,7 @@ pub struct Limits {
     pub batch_rows: u32,
     /// Longest statement.
     pub statement: Size,
-    /// Deepest nesting of a statement's expressions and subqueries.
+    /// Deepest nesting of a statement's expressions and subqueries; 48 at most.
     pub statement_depth: u32,
 }
 
@@ -176,13 +183,15 @@ impl Default for Limits {
             queued_queries: 256,
             queue_wait: Span::seconds(30),
             query_time: Span::minutes(60),
+            drain: Span::seconds(20),
             memory: Size::mib(1024),
-            spill_dir: None,
+            rows: None,
+            spill_dir: PathBuf::from(".portcullis/spill"),
             spill: Size::mib(20 * 1024),
             partitions: 0,
             batch_rows: 8192,
-            statement: Size::mib(1),
-            statement_depth: 64,
+            statement: Size::kib(256),
+            statement_depth: DEEPEST_STATEMENT,
         }
     }
 }
@@ -263,6 +272,10 @@ impl Config {
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(GatewayError::invalid(format!("{FILE}: `{key}` must be more than 0")));
+        }
+        if self.limits.statement_depth > DEEPEST_STATEMENT {
+            let message = format!("`limits.statement_depth` must be at most {DEEPEST_STATEMENT}");
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
             let message = "`listen.tls_certificate` and `listen.tls_key` belong together: give both or neither";

@@ -22,6 +22,11 @@ enum Written {
 }
 
 impl Size {
+    /// So many kibibytes.
+    pub const fn kib(count: u64) -> Size {
+        Size(count << 10)
+    }
+
     /// So many mebibytes.
     pub const fn mib(count: u64) -> Size {
         Size(count << 20)
@@ -56,7 +61,8 @@ impl FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, scale) = UNITS.into_iter().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0).unwrap_or(("B", 1));
+        let (unit, scale) =
+            UNITS.into_iter().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale)).unwrap_or(("B", 1));
         write!(f, "{} {unit}", self.0 / scale)
     }
 }

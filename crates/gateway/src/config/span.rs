@@ -61,7 +61,7 @@ impl FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, scale) =
-            UNITS.into_iter().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0).unwrap_or(("s", 1_000));
+            UNITS.into_iter().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale)).unwrap_or(("s", 1_000));
         write!(f, "{}{unit}", self.0 / scale)
     }
 }

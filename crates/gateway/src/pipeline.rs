@@ -1,0 +1,196 @@
+//! The path of a query, from top to bottom: turn → subject → parse → govern → prepare → audit.begin → execute → stream.
+//!
+//! What the order is for: snapshots are pinned before the audit record names them; the record is on the disk before
+//! anything is executed, let alone sent; a statement that is refused, at whatever stage, has its record before its
+//! error is returned. The scrubbing of what leaves is part of the engine's stream, and the record's end is written by
+//! the stream's end, error or drop.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::RecordBatch;
+use futures::{StreamExt, stream};
+use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
+use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
+use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict};
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use crate::error::{ErrorKind, GatewayError};
+use crate::explain;
+use crate::gateway::Gateway;
+use crate::parameters;
+use crate::record;
+use crate::session::Session;
+use crate::settings;
+use crate::state::State;
+use crate::stream::{Batches, QueryStream};
+
+/// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
+const UNPARSED: &str = "(not parsed)";
+
+/// Runs one statement.
+pub(crate) async fn run(
+    gateway: &Gateway,
+    session: &Session,
+    sql: &str,
+    bound: Option<RecordBatch>,
+) -> Result<QueryStream, GatewayError> {
+    let turn = gateway.turns().take().await?;
+    let state = gateway.state();
+    let subject = gateway.subject(&state, session)?;
+    let query = Query::new(gateway, session, &state, &subject);
+
+    let statement = match sql::parse(sql, &gateway.parse_limits()) {
+        Ok(statement) => statement,
+        Err(error) => return query.refuse_unparsed(error.into()).await,
+    };
+    let query = query.of(&statement);
+    let checked = settings::purpose_known(&state, &subject).and_then(|()| parameters::values(bound.as_ref()));
+    let values = match checked {
+        Ok(values) => values,
+        Err(error) => return query.refuse(error).await,
+    };
+    if let StatementKind::Set(setting) = statement.kind() {
+        return query.set(setting, turn).await;
+    }
+
+    let (plan, decision) = match govern(&state, &statement, &subject, values).await? {
+        Verdict::Permit(plan, decision) => (plan, decision),
+        Verdict::Deny(decision) => return query.refuse_decided(Decided::Denied, &decision).await,
+        Verdict::Undecided(decision) => return query.refuse_decided(Decided::Undecided, &decision).await,
+    };
+    if !plan.parameters().is_empty() {
+        let message = format!("the statement has {} parameters, and none were bound", plan.parameters().len());
+        return query.refuse(GatewayError::invalid(message)).await;
+    }
+    query.execute(&plan, &decision, turn).await
+}
+
+/// Governs a statement. Tables of `system` may read files for their rows, so such statements leave the async threads.
+pub(crate) async fn govern(
+    state: &Arc<State>,
+    statement: &Statement,
+    subject: &Subject,
+    values: Option<datafusion::common::ParamValues>,
+) -> Result<Verdict, GatewayError> {
+    let reads_files = statement.tables().iter().any(|name| name.to_lowercase().contains("access_log"));
+    if !reads_files {
+        return Ok(state.planner.govern(statement, subject, values));
+    }
+    let (state, statement, subject) = (Arc::clone(state), statement.clone(), subject.clone());
+    tokio::task::spawn_blocking(move || state.planner.govern(&statement, &subject, values))
+        .await
+        .map_err(|_| GatewayError::internal("the statement could not be planned"))
+}
+
+/// One statement on its way.
+struct Query<'a> {
+    gateway: &'a Gateway,
+    session: &'a Session,
+    state: &'a State,
+    /// The audit record, as far as it is known.
+    record: Begin,
+}
+
+impl<'a> Query<'a> {
+    fn new(gateway: &'a Gateway, session: &'a Session, state: &'a State, subject: &Subject) -> Query<'a> {
+        let id = Uuid::new_v4().simple().to_string();
+        let record = record::begin(&id, session, subject, state.snapshot.version());
+        tracing::info!(query = %id, principal = %subject.principal.id, purpose = ?subject.context.purpose, "query began");
+        Query { gateway, session, state, record }
+    }
+
+    fn of(mut self, statement: &Statement) -> Query<'a> {
+        self.record.statement = statement.redacted();
+        self
+    }
+
+    /// Prepare, audit, execute, stream.
+    async fn execute(
+        mut self,
+        plan: &GovernedPlan,
+        decision: &Decision,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<QueryStream, GatewayError> {
+        let engine = self.gateway.engine();
+        let bound = match engine.prepare(plan).await {
+            Ok(bound) => bound,
+            Err(error) => {
+                // Permitted, but not run: the record keeps what was decided, its end says that it failed.
+                self.record = self.decided(Decided::Permitted, decision, &[]);
+                return self.refuse_as(Decided::Permitted, error.into()).await;
+            }
+        };
+        self.record = self.decided(Decided::Permitted, decision, bound.snapshots());
+        let explained = plan.explain_text().map(|text| explain::batch(text, &bound.explain()));
+        let schema = if explained.is_some() { explain::schema() } else { bound.schema() };
+
+        let limit = self.gateway.config().limits.query_time.duration();
+        let entry = self.gateway.journal().begin(self.record).await?;
+        let batches: Batches = match explained {
+            Some(batch) => Box::pin(stream::iter([batch])),
+            None => match bound.execute() {
+                Ok(batches) => Box::pin(batches.map(|batch| batch.map_err(GatewayError::from))),
+                Err(error) => {
+                    let error = GatewayError::from(error);
+                    entry.complete(Outcome::error(error.kind.as_str()));
+                    return Err(error);
+                }
+            },
+        };
+        Ok(QueryStream::new(schema, batches, entry, turn, limit))
+    }
+
+    /// Sets an option of the session. The answer has no columns and no rows.
+    async fn set(mut self, setting: &Setting, turn: OwnedSemaphorePermit) -> Result<QueryStream, GatewayError> {
+        if let Err(error) = settings::check(self.state, setting) {
+            return self.refuse(error).await;
+        }
+        self.record.decision = Decided::Permitted;
+        let entry = self.gateway.journal().begin(self.record).await?;
+        settings::apply(self.gateway.options(), self.session, setting);
+        let (schema, limit): (SchemaRef, _) = (settings::schema(), self.gateway.config().limits.query_time.duration());
+        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit))
+    }
+
+    fn decided(
+        &self,
+        outcome: Decided,
+        decision: &Decision,
+        snapshots: &[(portcullis_contract::TableName, String)],
+    ) -> Begin {
+        record::decided(self.record.clone(), outcome, decision, self.state.snapshot.catalogue(), snapshots)
+    }
+
+    async fn refuse_unparsed<T>(mut self, error: GatewayError) -> Result<T, GatewayError> {
+        self.record.statement = UNPARSED.to_owned();
+        self.refuse(error).await
+    }
+
+    /// Refuses what was wrong before anything could be decided.
+    async fn refuse<T>(self, error: GatewayError) -> Result<T, GatewayError> {
+        self.refuse_as(Decided::Error, error).await
+    }
+
+    /// Refuses what policy refuses, or cannot decide. An unknown name or type is the statement's fault, not a denial.
+    async fn refuse_decided<T>(mut self, outcome: Decided, decision: &Decision) -> Result<T, GatewayError> {
+        let error = GatewayError::from(decision);
+        let wrong = matches!(error.kind, ErrorKind::InvalidArgument | ErrorKind::Unimplemented);
+        let outcome = if wrong && outcome == Decided::Denied { Decided::Error } else { outcome };
+        self.record = self.decided(outcome, decision, &[]);
+        self.refuse_as(outcome, error).await
+    }
+
+    /// The record comes first; if it cannot be written, that is the error, and the journal's fault is known.
+    async fn refuse_as<T>(mut self, decision: Decided, error: GatewayError) -> Result<T, GatewayError> {
+        self.record.decision = decision;
+        let id = self.record.query_id.clone();
+        let entry = self.gateway.journal().begin(self.record).await?;
+        let denied = matches!(decision, Decided::Denied | Decided::Undecided);
+        let status = if denied { Status::Denied } else { Status::Error };
+        tracing::info!(query = %id, ?status, error = error.kind.as_str(), "query refused");
+        entry.complete(Outcome { error_kind: Some(error.kind.as_str().to_owned()), ..Outcome::of(status) });
+        Err(error)
+    }
+}

@@ -1,0 +1,85 @@
+//! From a query and what was decided about it to its record in the audit journal.
+
+use portcullis_audit::{Begin, ColumnAccess, Decision as Decided, TableAccess};
+use portcullis_contract::{Catalogue, TableName};
+use portcullis_govern::{Decision, Disclosure, Subject, TableDecision};
+
+use crate::session::Session;
+
+/// What a record says of who asks, before anything is known of the statement.
+pub(crate) fn begin(query_id: &str, session: &Session, subject: &Subject, policy_version: &str) -> Begin {
+    Begin {
+        query_id: query_id.to_owned(),
+        principal: subject.principal.id.clone(),
+        groups: subject.principal.groups.iter().cloned().collect(),
+        client: session.client().map(|client| client.to_string()),
+        authentication: session.authentication().to_owned(),
+        purpose: subject.context.purpose.clone(),
+        statement: String::new(),
+        tables: Vec::new(),
+        policy_version: policy_version.to_owned(),
+        decision: Decided::Error,
+        reason: None,
+    }
+}
+
+/// Adds what was decided: for each table the columns that the answer depends on, with their masks, and the policies.
+pub(crate) fn decided(
+    mut record: Begin,
+    outcome: Decided,
+    decision: &Decision,
+    catalogue: &Catalogue,
+    snapshots: &[(TableName, String)],
+) -> Begin {
+    let mut tables: Vec<TableAccess> =
+        decision.tables.iter().map(|table| product(table, decision, catalogue, snapshots)).collect();
+    tables.extend(decision.system_tables.iter().map(|name| TableAccess {
+        name: system_name(name),
+        contract_version: None,
+        snapshot: None,
+        filtered: false,
+        columns: Vec::new(),
+        policies: Vec::new(),
+    }));
+    tables.sort_by(|one, other| one.name.cmp(&other.name));
+    tables.dedup_by(|one, other| one.name == other.name);
+    record.tables = tables;
+    record.decision = outcome;
+    // The message may quote the statement; the kind does not.
+    record.reason = decision.reason.as_ref().map(|reason| reason.kind.as_str().to_owned());
+    record
+}
+
+fn system_name(name: &str) -> String {
+    if name.contains('.') { name.to_owned() } else { format!("system.{name}") }
+}
+
+fn product(
+    table: &TableDecision,
+    decision: &Decision,
+    catalogue: &Catalogue,
+    snapshots: &[(TableName, String)],
+) -> TableAccess {
+    let uses = decision.columns.iter().filter(|used| used.table == table.table);
+    let columns: Vec<ColumnAccess> = uses
+        .filter(|used| used.disclosure != Disclosure::Denied)
+        .map(|used| ColumnAccess { name: used.column.clone(), mask: used.disclosure.as_str().to_owned() })
+        .collect();
+    let used_columns = table.columns.iter().filter(|column| columns.iter().any(|used| used.name == column.name));
+    let mut policies: Vec<String> = table.discover.policies.iter().chain(&table.query.policies).cloned().collect();
+    policies.extend(table.filter.permits.iter().chain(&table.filter.forbids).cloned());
+    policies.extend(used_columns.flat_map(|column| column.policies.iter().chain(&column.forbidden_by)).cloned());
+    policies.sort();
+    policies.dedup();
+    // A table that was scanned twice was pinned once.
+    let snapshot = snapshots.iter().find(|(name, _)| *name == table.table).map(|(_, snapshot)| snapshot.clone());
+    let contract = catalogue.resolve(&table.table.domain, &table.table.table).map(|found| &found.contract);
+    TableAccess {
+        name: table.table.to_string(),
+        contract_version: contract.map(|contract| contract.version.to_string()),
+        snapshot,
+        filtered: table.filter.expr.is_some(),
+        columns,
+        policies,
+    }
+}

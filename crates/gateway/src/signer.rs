@@ -1,0 +1,104 @@
+//! Signatures on what the gateway hands out and gets back: bearer tokens, tickets, handles. Signed, not hidden: whoever
+//! holds one can read it, and nobody can make or change one.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+
+use crate::error::GatewayError;
+
+const VERSION: u8 = 1;
+const EXPIRY: usize = size_of::<i64>();
+const TAG: usize = 32;
+const TOKEN: &str = "token";
+/// Tokens start with this, so that one that leaked into a log or a repository is recognised for what it is.
+const TOKEN_PREFIX: &str = "pcl_";
+
+/// What a bearer token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub user: String,
+    pub session: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    pub issued_ms: i64,
+    /// Marks the user's password of that time, so that a new password ends the tokens of the old one.
+    pub credential: String,
+}
+
+pub(crate) struct Signer {
+    key: hmac::Key,
+}
+
+impl Signer {
+    pub(crate) fn new(key: &[u8]) -> Signer {
+        Signer { key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+    }
+
+    /// Version, expiry, payload and a tag over them, the kind, and whom it is for (empty: for any bearer).
+    pub(crate) fn seal(&self, kind: &str, audience: &str, payload: &[u8], expires_ms: i64) -> Vec<u8> {
+        let mut sealed = Vec::with_capacity(1 + EXPIRY + payload.len() + TAG);
+        sealed.push(VERSION);
+        sealed.extend(expires_ms.to_be_bytes());
+        sealed.extend(payload);
+        let tag = hmac::sign(&self.key, &signed(kind, audience, &sealed));
+        sealed.extend(tag.as_ref());
+        sealed
+    }
+
+    /// The payload and its expiry, if the seal is genuine, of this kind, for this audience, and not expired.
+    pub(crate) fn unseal<'a>(
+        &self,
+        kind: &str,
+        audience: &str,
+        sealed: &'a [u8],
+        now_ms: i64,
+    ) -> Result<(&'a [u8], i64), Broken> {
+        let (body, tag) = sealed.split_last_chunk::<TAG>().ok_or(Broken::Forged)?;
+        hmac::verify(&self.key, &signed(kind, audience, body), tag).map_err(|_| Broken::Forged)?;
+        let (version, rest) = body.split_first().ok_or(Broken::Forged)?;
+        let (expiry, payload) = rest.split_first_chunk::<EXPIRY>().ok_or(Broken::Forged)?;
+        if *version != VERSION {
+            return Err(Broken::Forged);
+        }
+        let expires_ms = i64::from_be_bytes(*expiry);
+        if expires_ms <= now_ms { Err(Broken::Expired) } else { Ok((payload, expires_ms)) }
+    }
+
+    pub(crate) fn token(&self, claims: &Claims, expires_ms: i64) -> Result<String, GatewayError> {
+        let payload = serde_json::to_vec(claims).map_err(|error| GatewayError::internal(error.to_string()))?;
+        Ok(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.seal(TOKEN, "", &payload, expires_ms))))
+    }
+
+    pub(crate) fn claims(&self, token: &str, now_ms: i64) -> Result<(Claims, i64), Broken> {
+        let encoded = token.strip_prefix(TOKEN_PREFIX).ok_or(Broken::Forged)?;
+        let sealed = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Broken::Forged)?;
+        let (payload, expires_ms) = self.unseal(TOKEN, "", &sealed, now_ms)?;
+        let claims = serde_json::from_slice(payload).map_err(|_| Broken::Forged)?;
+        Ok((claims, expires_ms))
+    }
+
+    /// A short mark of a text that does not betray it.
+    pub(crate) fn mark(&self, text: &str) -> String {
+        let tag = hmac::sign(&self.key, &signed("mark", "", text.as_bytes()));
+        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..9).unwrap_or_default())
+    }
+}
+
+/// Why something sealed is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    Forged,
+    Expired,
+}
+
+/// What is signed. The lengths keep `("ab", "c")` and `("a", "bc")` apart.
+fn signed(kind: &str, audience: &str, body: &[u8]) -> Vec<u8> {
+    let mut bytes = b"portcullis seal 1".to_vec();
+    for part in [kind.as_bytes(), audience.as_bytes(), body] {
+        bytes.extend((part.len() as u64).to_be_bytes());
+        bytes.extend(part);
+    }
+    bytes
+}

@@ -1,0 +1,145 @@
+//! Who gets in, with what, and for how long.
+
+use std::time::Instant;
+
+use super::fixture::{config, fixture, fixture_with, users};
+use crate::config::Span;
+use crate::error::ErrorKind;
+use crate::users::{hash_password, hash_with, verify};
+
+#[tokio::test]
+async fn a_password_becomes_a_session_becomes_a_token_becomes_the_session() {
+    let f = fixture().await;
+    let session = f.gateway.login("ana", "ana").await.unwrap().with_purpose(Some("fraud".to_owned()));
+    assert_eq!((session.user(), session.authentication()), ("ana", "password"));
+    let token = f.gateway.issue_token(&session).unwrap();
+    let resumed = f.gateway.verify_token(&token).unwrap();
+    assert_eq!((resumed.user(), resumed.id(), resumed.purpose()), ("ana", session.id(), Some("fraud")));
+    assert_eq!(resumed.authentication(), "token");
+    assert!(resumed.expires_ms().is_some());
+    let forged = f.gateway.verify_token(&token[..token.len() - 2]).unwrap_err();
+    assert_eq!(
+        (forged.kind, forged.message.as_str()),
+        (ErrorKind::Unauthenticated, "the token is not valid: log in again")
+    );
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_unknown_users_get_the_same_answer() {
+    let f = fixture().await;
+    for (user, password) in [("ana", "wrong"), ("ana", ""), ("nobody", "nobody"), ("nobody", "ana"), ("", "")] {
+        let error = f.gateway.login(user, password).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unauthenticated);
+        assert_eq!(error.message, "unknown user or wrong password", "{user}");
+    }
+    let long = "x".repeat(10_000);
+    assert_eq!(f.gateway.login("ana", &long).await.unwrap_err().kind, ErrorKind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn an_unknown_user_costs_as_much_as_a_known_one() {
+    let f = fixture().await;
+    // Dear enough that the check of the password is nearly all there is.
+    f.write("users.yaml", &format!("users: {{ana: {{password: \"{}\"}}}}", hash_with("ana", 1024, 1).unwrap()));
+    assert!(f.gateway.reload().await);
+    let mut best = [f64::MAX; 2];
+    for _ in 0..4 {
+        for (at, user) in ["ana", "nobody"].into_iter().enumerate() {
+            let began = Instant::now();
+            f.gateway.login(user, "wrong").await.unwrap_err();
+            best[at] = best[at].min(began.elapsed().as_secs_f64());
+        }
+    }
+    let [known, unknown] = best;
+    assert!(unknown > known / 3.0, "known {known}, unknown {unknown}");
+}
+
+#[tokio::test]
+async fn too_many_failures_close_the_door_for_a_while() {
+    let mut config = config();
+    config.identity.login_attempts = 2;
+    let f = fixture_with(config).await;
+    for _ in 0..2 {
+        assert_eq!(f.gateway.login("ana", "no").await.unwrap_err().kind, ErrorKind::Unauthenticated);
+    }
+    let error = f.gateway.login("ana", "ana").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ResourceExhausted);
+    assert!(f.gateway.login("nina", "nina").await.is_ok());
+}
+
+#[tokio::test]
+async fn tokens_and_handles_expire() {
+    let mut config = config();
+    config.identity.token_lifetime = Span::millis(40);
+    config.identity.handle_lifetime = Span::millis(40);
+    let f = fixture_with(config).await;
+    let session = f.session("ana");
+    let token = f.gateway.issue_token(&session).unwrap();
+    let resumed = f.gateway.verify_token(&token).unwrap();
+    let handle = f.gateway.seal("handle", b"x");
+    assert_eq!(f.gateway.unseal("handle", &handle).unwrap(), b"x");
+    tokio::time::sleep(Span::millis(60).duration()).await;
+    let error = f.gateway.verify_token(&token).unwrap_err();
+    assert_eq!(error.message, "the token has expired: log in again");
+    assert_eq!(f.error(&resumed, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
+    let error = f.gateway.unseal("handle", &handle).unwrap_err();
+    assert_eq!(
+        (error.kind, error.message.as_str()),
+        (ErrorKind::InvalidArgument, "the handle has expired: ask for a new one")
+    );
+}
+
+#[tokio::test]
+async fn a_sealed_ticket_is_for_one_principal_and_one_kind() {
+    let f = fixture().await;
+    let (ana, nina) = (f.session("ana"), f.session("nina"));
+    let ticket = f.gateway.seal_for(&ana, "ticket", b"SELECT 1");
+    assert_eq!(f.gateway.unseal_for(&ana, "ticket", &ticket).unwrap(), b"SELECT 1");
+    for stolen in [
+        f.gateway.unseal_for(&nina, "ticket", &ticket),
+        f.gateway.unseal_for(&ana, "handle", &ticket),
+        f.gateway.unseal("ticket", &ticket),
+        f.gateway.unseal("ticket", b""),
+    ] {
+        assert_eq!(stolen.unwrap_err().kind, ErrorKind::InvalidArgument);
+    }
+    // Another gateway with the same keys takes it: replicas share them.
+    let keys = f.dir.path().join(".portcullis/keys");
+    let mut config = config();
+    config.secrets.keys_dir = keys;
+    let replica = fixture_with(config).await;
+    assert_eq!(replica.gateway.unseal_for(&ana, "ticket", &ticket).unwrap(), b"SELECT 1");
+    let stranger = fixture().await;
+    assert!(stranger.gateway.unseal_for(&ana, "ticket", &ticket).is_err());
+}
+
+#[tokio::test]
+async fn removing_a_user_or_changing_the_password_ends_tokens_and_sessions() {
+    let f = fixture().await;
+    let session = f.gateway.login("ana", "ana").await.unwrap();
+    let token = f.gateway.issue_token(&session).unwrap();
+    f.write("users.yaml", &users().replacen("  ana:", "  anna:", 1));
+    assert!(f.gateway.reload().await);
+    assert_eq!(f.gateway.verify_token(&token).unwrap_err().kind, ErrorKind::Unauthenticated);
+    assert_eq!(f.error(&session, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
+    let error = f.gateway.local_session("ana").unwrap_err();
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::NotFound, "there is no user `ana` in `users.yaml`"));
+    let changed = format!("users: {{ana: {{password: \"{}\", groups: [readers]}}}}", hash_with("new", 64, 1).unwrap());
+    f.write("users.yaml", &changed);
+    assert!(f.gateway.reload().await);
+    let error = f.gateway.verify_token(&token).unwrap_err();
+    assert_eq!(error.message, "the token is of before a change of password: log in again");
+    f.write("users.yaml", users());
+    f.gateway.reload().await;
+    assert!(f.gateway.verify_token(&token).is_ok());
+}
+
+#[test]
+fn hashes_of_passwords_are_salted_and_verified() {
+    let hash = hash_password("secret").unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert_ne!(hash, hash_password("secret").unwrap());
+    assert!(verify("secret", &hash));
+    assert!(!verify("Secret", &hash));
+    assert!(!verify("secret", "plain"));
+}

@@ -1,0 +1,141 @@
+//! Seals, keys, throttle, options: the parts by themselves.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::config::{KeyRef, Limits, Span};
+use crate::error::ErrorKind;
+use crate::keys;
+use crate::options::{OptionStore, SessionOptions};
+use crate::signer::{Broken, Claims, Signer};
+use crate::throttle::Throttle;
+use crate::turns::Turns;
+
+#[test]
+fn a_seal_holds_for_its_kind_audience_and_time_and_for_every_byte() {
+    let signer = Signer::new(&[7; 32]);
+    let sealed = signer.seal("ticket", "ana", b"payload", 1_000);
+    assert_eq!(signer.unseal("ticket", "ana", &sealed, 999), Ok((b"payload".as_slice(), 1_000)));
+    assert_eq!(signer.unseal("ticket", "ana", &sealed, 1_000), Err(Broken::Expired));
+    assert_eq!(signer.unseal("handle", "ana", &sealed, 0), Err(Broken::Forged));
+    assert_eq!(signer.unseal("ticket", "bob", &sealed, 0), Err(Broken::Forged));
+    assert_eq!(signer.unseal("ticketa", "na", &sealed, 0), Err(Broken::Forged));
+    assert_eq!(Signer::new(&[8; 32]).unseal("ticket", "ana", &sealed, 0), Err(Broken::Forged));
+    for at in 0..sealed.len() {
+        let mut changed = sealed.clone();
+        changed[at] ^= 1;
+        assert_eq!(signer.unseal("ticket", "ana", &changed, 0), Err(Broken::Forged), "byte {at}");
+        assert_eq!(signer.unseal("ticket", "ana", &sealed[..at], 0), Err(Broken::Forged), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_token_is_no_ticket_and_a_ticket_no_token() {
+    let signer = Signer::new(&[7; 32]);
+    let claims = Claims {
+        user: "ana".to_owned(),
+        session: "s".to_owned(),
+        purpose: None,
+        issued_ms: 1,
+        credential: signer.mark("hash"),
+    };
+    let token = signer.token(&claims, 1_000).unwrap();
+    assert_eq!(signer.claims(&token, 0).unwrap(), (claims.clone(), 1_000));
+    assert_eq!(signer.claims(&token, 1_000).unwrap_err(), Broken::Expired);
+    assert_eq!(signer.claims("pcl_", 0).unwrap_err(), Broken::Forged);
+    assert_eq!(signer.claims("eyJhbGciOiJub25lIn0.e30.", 0).unwrap_err(), Broken::Forged);
+    let ticket = signer.seal("ticket", "", &serde_json::to_vec(&claims).unwrap(), 1_000);
+    use base64::Engine;
+    let posing = format!("pcl_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(ticket));
+    assert_eq!(signer.claims(&posing, 0).unwrap_err(), Broken::Forged);
+    assert_ne!(signer.mark("one"), signer.mark("other"));
+}
+
+#[test]
+fn keys_are_made_once_kept_private_and_never_short() {
+    let dir = TempDir::new().unwrap();
+    let load = |reference: Option<&KeyRef>| keys::load("signing_key", reference, dir.path(), Path::new("keys"));
+    let first = load(None).unwrap();
+    assert!(first.len() >= 32);
+    assert_eq!(load(None).unwrap(), first);
+    assert_ne!(keys::load("mask_key", None, dir.path(), Path::new("keys")).unwrap(), first);
+    let names: Vec<_> =
+        fs::read_dir(dir.path().join("keys")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("keys"), mode("keys/signing_key.key")), (0o700, 0o600));
+    }
+    fs::write(dir.path().join("short"), "secret\n").unwrap();
+    let error = load(Some(&KeyRef::File("short".into()))).unwrap_err();
+    assert!(error.message.ends_with("has 6 bytes; a key needs at least 32"), "{error}");
+    let error = load(Some(&KeyRef::Env("PORTCULLIS_TEST_UNSET".to_owned()))).unwrap_err();
+    assert_eq!(error.message, "`secrets.signing_key`: the environment variable `PORTCULLIS_TEST_UNSET` is not set");
+    fs::write(dir.path().join("long"), "x".repeat(40) + "\n").unwrap();
+    assert_eq!(load(Some(&KeyRef::File("long".into()))).unwrap(), [b'x'; 40]);
+}
+
+#[test]
+fn failed_logins_are_throttled_by_user_name_and_forgiven_after_the_window() {
+    let throttle = Throttle::new(2, Duration::from_millis(60));
+    throttle.failed("ana");
+    assert_eq!(throttle.wait("ana"), None);
+    throttle.failed("ana");
+    assert!(throttle.wait("ana").is_some());
+    assert_eq!(throttle.wait("dev"), None);
+    std::thread::sleep(Duration::from_millis(70));
+    assert_eq!(throttle.wait("ana"), None);
+    throttle.failed("ana");
+    throttle.succeeded("ana");
+    throttle.failed("ana");
+    assert_eq!(throttle.wait("ana"), None);
+}
+
+#[test]
+fn options_are_kept_by_session_bounded_and_forgotten() {
+    let purpose = |purpose: &str| {
+        let purpose = Some(purpose.to_owned());
+        move |options: &mut SessionOptions| options.purpose = purpose
+    };
+    let store = OptionStore::new(2, Duration::from_secs(60));
+    store.update("one", purpose("a"));
+    std::thread::sleep(Duration::from_millis(2));
+    store.update("two", purpose("b"));
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(store.get("one").purpose.as_deref(), Some("a"));
+    std::thread::sleep(Duration::from_millis(2));
+    store.update("three", purpose("c"));
+    assert_eq!(store.get("two"), SessionOptions::default(), "the longest unused goes first");
+    assert_eq!(store.get("one").purpose.as_deref(), Some("a"));
+    store.forget("one");
+    assert_eq!(store.get("one"), SessionOptions::default());
+    let brief = OptionStore::new(2, Duration::from_millis(20));
+    brief.update("one", purpose("a"));
+    std::thread::sleep(Duration::from_millis(30));
+    assert_eq!(brief.get("one"), SessionOptions::default());
+}
+
+#[tokio::test]
+async fn turns_are_bounded_so_is_the_queue_and_a_closed_gate_lets_nobody_in() {
+    let limits = Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..Limits::default() };
+    let turns = std::sync::Arc::new(Turns::new(&limits));
+    let running = turns.take().await.unwrap();
+    let waiting = tokio::spawn({
+        let turns = turns.clone();
+        async move { turns.take().await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    let error = turns.take().await.unwrap_err();
+    assert_eq!((error.kind, error.message.contains("too many")), (ErrorKind::ResourceExhausted, true));
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!((error.kind, error.message.contains("no turn came")), (ErrorKind::ResourceExhausted, true));
+    assert!(!turns.drain(Duration::from_millis(10)).await);
+    assert_eq!(turns.take().await.unwrap_err().kind, ErrorKind::Unavailable);
+    drop(running);
+    assert_eq!(turns.take().await.unwrap_err().kind, ErrorKind::Unavailable);
+}
