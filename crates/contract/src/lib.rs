@@ -17,6 +17,7 @@ mod location;
 mod manifest;
 mod masking;
 mod model;
+mod schemas;
 mod types;
 mod version;
 
@@ -28,5 +29,6 @@ pub use model::{
     Access, Compatibility, Contract, Dialect, Expectations, Field, InputPort, Lineage, OutputPort, PortKind,
     QualityCheck, Sla, Source, SourcePath, Status, Table, TableFormat, TableName, Transformation,
 };
+pub use schemas::schemas;
 pub use types::{FieldType, TypeError};
 pub use version::{Version, VersionError};

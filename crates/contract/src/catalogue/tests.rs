@@ -64,7 +64,7 @@ fn places() {
 #[test]
 fn bad_places() {
     let hint = "(hint: the platform adds a `type: directory` connection for it to `catalogs/connections.yaml`)";
-    let at = "catalogs/d/x.yaml:6:6:";
+    let at = "catalogs/d/x.yaml:6:5:";
     for (port, message) in [
         ("location: s3://gold/tables2/x", format!("error[contract-location]: location of port `p` is not below any directory connection {hint}")),
         ("location: s3://gold/tables", format!("error[contract-location]: location of port `p` is not below any directory connection {hint}")),
@@ -113,7 +113,7 @@ fn other_kinds_are_listed_not_served() {
     let topic = "- {name: t, type: kafka-topic, topic: x, location: y}";
     let hint = "(hint: tables are `iceberg-table` and `delta-table`)";
     let text = format!(
-        "catalogs/d/x.yaml:6:6: info[contract-port-kind]: output port `t` of type `kafka-topic` is listed, not served {hint}"
+        "catalogs/d/x.yaml:6:5: info[contract-port-kind]: output port `t` of type `kafka-topic` is listed, not served {hint}"
     );
     let contracts = [contract("catalogs/d/x.yaml", "x", "1", "", topic)];
     check(&contracts, &text);

@@ -143,7 +143,7 @@ fn store(map: &Mapping<'_>) -> StoreOptions {
             Finding::error("connections-bad-value", map.reader().position(node), "`endpoint` is not encrypted");
         map.reader().report(finding.with_hint("use `https://`, or say `allow_http: true`"));
     }
-    if options.access_key_id.is_some() != options.secret_access_key.is_some() {
+    if store.get("access_key_id").is_some() != store.get("secret_access_key").is_some() {
         let message = "`access_key_id` and `secret_access_key` belong together";
         map.reader().error(store.node(), "connections-missing-key", message);
     }

@@ -57,7 +57,8 @@ fn field(reader: &Reader, node: &Node) -> Option<Field> {
     let nullable_too = both.find("nullable").and_then(|map| map.boolean("nullable"));
     let primary_key = both.find("primary_key").and_then(|map| map.boolean("primary_key")).unwrap_or(false);
     let timezone = both.find("timezone").and_then(|map| map.string("timezone"));
-    let pii = both.find("pii").and_then(|map| map.boolean("pii")).unwrap_or(false);
+    // `pii:` with nothing behind it is an error: it was meant to say something.
+    let pii = both.find("pii").and_then(|map| reader.boolean(map.raw("pii")?, "`pii`")).unwrap_or(false);
     let masking = both.masking();
     let classification = both.find("classification").and_then(classification);
     let tags = both.find("tags").map(|map| map.strings("tags")).unwrap_or_default();

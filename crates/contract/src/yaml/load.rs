@@ -161,7 +161,7 @@ impl Loader {
                 let Some(node) = self.anchors.get(&id).map(|anchor| anchor.node.clone()) else {
                     return Ok(());
                 };
-                self.add(node, size, mark)
+                self.add(node, size)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.reserve(Size { nodes: 1, height: 0 }, mark)?;
@@ -213,7 +213,7 @@ impl Loader {
             self.reserve(Size { nodes: open.size.nodes, height: 0 }, mark)?;
             self.anchors.insert(open.anchor, Anchor { node: node.clone(), size: open.size });
         }
-        self.add(node, open.size, mark)
+        self.add(node, open.size)
     }
 
     fn finished(&mut self, value: Value, size: Size, anchor: usize, mark: &Marker) -> Result<(), Problem> {
@@ -222,10 +222,10 @@ impl Loader {
         if anchor > 0 {
             self.anchors.insert(anchor, Anchor { node: node.clone(), size });
         }
-        self.add(node, size, mark)
+        self.add(node, size)
     }
 
-    fn add(&mut self, node: Node, size: Size, mark: &Marker) -> Result<(), Problem> {
+    fn add(&mut self, node: Node, size: Size) -> Result<(), Problem> {
         let Some(parent) = self.stack.last_mut() else {
             self.root = Some(node);
             return Ok(());
@@ -236,12 +236,11 @@ impl Loader {
             Items::Sequence(items) => items.push(node),
             Items::Mapping { entries, key } => match key.take() {
                 Some((key, line, column)) => entries.push(Entry { key, line, column, value: node }),
-                None => match node.value {
-                    Value::Scalar(scalar) => {
-                        let (line, column) = place(mark);
-                        *key = Some((scalar.text, line, column));
+                None => match node {
+                    Node { line, column, value: Value::Scalar(scalar) } => *key = Some((scalar.text, line, column)),
+                    Node { line, column, .. } => {
+                        return Err(Problem { line, column, message: "a key must be text".to_owned() });
                     }
-                    _ => return Err(problem(mark, "a key must be text")),
                 },
             },
         }

@@ -99,10 +99,10 @@ fn depth_and_aliases_are_bounded() {
     assert!(reader.parse(&deep).is_none());
     let messages: Vec<String> = reader.into_findings().into_iter().map(|finding| finding.message).collect();
     let nested = "values are nested deeper than 64 levels";
+    // Found by the scanner, before there is a value.
+    let scanner = "this is not YAML: recursion limit exceeded";
     let many = "file has more than 400000 values, those of its aliases included";
-    assert_eq!(messages.len(), 5);
-    assert_eq!(messages.iter().filter(|message| *message == nested).count(), 4, "{messages:?}");
-    assert_eq!(messages.iter().filter(|message| *message == many).count(), 1, "{messages:?}");
+    assert_eq!(messages, [nested, scanner, scanner, many, nested]);
 }
 
 #[test]

@@ -1,1 +1,111 @@
+use super::*;
 
+/// Connections by name and the findings, one on each line.
+fn check(text: &str, expected: &str) {
+    let (entries, findings) = read(&SourceFile::new("c.yaml", text));
+    let name = |entry: &Entry| match entry {
+        Entry::Good(connection) => connection.name.clone(),
+        Entry::Bad(name) => format!("bad {name}"),
+    };
+    let mut shown: Vec<String> = entries.iter().map(name).collect();
+    shown.extend(findings.iter().map(ToString::to_string));
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(shown, expected, "{text}");
+}
+
+#[test]
+fn all_keys() {
+    let text = "connections:
+  lake: {type: directory, url: .portcullis/lake/}
+  gold:
+    type: directory
+    url: s3a://gold/tables/
+    store: {endpoint: 'http://localhost:9000', region: eu, access_key_id: {env: ID}, secret_access_key: {file: key},
+            session_token: {env: T}, allow_http: true, virtual_hosted: true}
+  rest:
+    type: iceberg-rest
+    uri: https://catalog.example.com/api/
+    warehouse: w
+    prefix: p
+    auth: {type: client-credentials, client_id: me, client_secret: {env: S}, scope: ALL, token_uri: 'https://x/token'}
+  token: {type: iceberg-rest, uri: 'http://127.0.0.1:8181', auth: {type: bearer, token: {env: T}}}
+  open: {type: iceberg-rest, uri: 'http://catalog:8181', auth: {type: none}}
+";
+    check(text, "lake\ngold\nrest\ntoken\nopen");
+    let (entries, _) = read(&SourceFile::new("c.yaml", text));
+    let Some(Entry::Good(gold)) = entries.get(1) else { panic!() };
+    let ConnectionKind::Directory { url, store } = &gold.kind else { panic!() };
+    assert_eq!(url, "s3://gold/tables");
+    assert_eq!(store.secret_access_key, Some(SecretRef::File("key".to_owned())));
+    assert!(store.allow_http && store.virtual_hosted);
+    let Some(Entry::Good(rest)) = entries.get(2) else { panic!() };
+    let ConnectionKind::IcebergRest { uri, auth, .. } = &rest.kind else { panic!() };
+    assert_eq!(uri, "https://catalog.example.com/api");
+    let client_secret = SecretRef::Env("S".to_owned());
+    let (scope, token_uri) = (Some("ALL".to_owned()), Some("https://x/token".to_owned()));
+    assert_eq!(*auth, RestAuth::ClientCredentials { client_id: "me".to_owned(), client_secret, scope, token_uri });
+}
+
+#[test]
+fn a_secret_in_plain_text_is_refused_and_not_repeated() {
+    let hint = "(hint: write `{env: NAME}` or `{file: path}`, and change the secret)";
+    let text = "connections:
+  a: {type: directory, url: 's3://b/x', store: {access_key_id: {env: I}, secret_access_key: hunter2}}
+  b: {type: iceberg-rest, uri: 'https://me:hunter2@x'}
+  c: {type: directory, url: 's3://me:hunter2@b'}
+  d: {type: directory, url: lake}
+";
+    check(
+        text,
+        &format!(
+            "bad a\nbad b\nbad c\nd
+             c.yaml:2:93: error[connections-plain-secret]: secret `secret_access_key` is written in plain text {hint}
+             c.yaml:3:32: error[connections-plain-secret]: `uri` holds a user name or a password in plain text (hint: give credentials by reference, and change the password)
+             c.yaml:4:29: error[connections-bad-value]: a location must not hold user names, passwords or keys: credentials belong to the connection"
+        ),
+    );
+    let (_, findings) = read(&SourceFile::new("c.yaml", text));
+    assert!(!format!("{findings:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_wrong() {
+    check(
+        "connections:\n  a: {type: directory, url: x, store: {access_key_id: {env: I}}}",
+        "bad a\nc.yaml:2:39: error[connections-missing-key]: `access_key_id` and `secret_access_key` belong together",
+    );
+    check(
+        "connections:\n  a: {type: driectory}",
+        "bad a\nc.yaml:2:13: error[connections-bad-value]: unknown `type`: `driectory` (hint: did you mean `directory`?)",
+    );
+    check(
+        "connections:\n  a: {type: directory}",
+        "bad a\nc.yaml:2:6: error[connections-missing-key]: connection `a` has no `url`",
+    );
+    check(
+        "connections:\n  a: {type: directory, url: x, ulr: y}",
+        "bad a\nc.yaml:2:32: error[connections-unknown-key]: unknown key `ulr` in connection `a` (hint: did you mean `url`?)",
+    );
+    check("conections: {}", "c.yaml:1:1: error[connections-missing-key]: connections file has no `connections`
+        c.yaml:1:1: error[connections-unknown-key]: unknown key `conections` in connections file (hint: did you mean `connections`?)");
+    check(
+        "connections: [",
+        "c.yaml:2:1: error[connections-syntax]: this is not YAML: while parsing a node, did not find expected node content",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-rest, uri: 'ftp://x'}",
+        "bad a\nc.yaml:2:32: error[connections-bad-value]: `uri` is not an `http://` or `https://` URL",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-rest, uri: 'http://x', auth: {type: bearer, token: {env: T}}}",
+        "a\nc.yaml:2:32: warning[connections-clear-text]: credentials for this catalogue go over the network unencrypted (hint: use `https://`)",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-rest, uri: 'https://x', auth: {type: bearer, token: {env: T, file: F}}}",
+        "bad a\nc.yaml:2:73: error[connections-bad-value]: secret `token` needs either `env` or `file`",
+    );
+    check(
+        "connections:\n  a: {type: directory, url: 's3://b', store: {endpoint: 'http://x'}}",
+        "bad a\nc.yaml:2:57: error[connections-bad-value]: `endpoint` is not encrypted (hint: use `https://`, or say `allow_http: true`)",
+    );
+}
