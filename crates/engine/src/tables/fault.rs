@@ -75,6 +75,7 @@ impl Fault {
             return Fault::store(connection, store);
         }
         tracing::warn!(connection, %error, "the Delta log cannot be read");
+        tracing::warn!(connection, %error, "the Delta log cannot be read");
         let text = error.to_string();
         match error {
             deltalake::DeltaTableError::NotATable(_) => {

@@ -215,3 +215,6 @@ impl PinnedTable {
 pub fn engine_error(error: &DataFusionError) -> Option<EngineError> {
     fault::find_engine_error(error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,10 +71,11 @@ enum Place {
 }
 
 impl Root {
-    /// A URL of the store's kind, for libraries that derive properties of a store from that.
+    /// A URL of the store's kind, for the Delta library, which derives from it whether listings are ordered. Those of
+    /// directories are not, as those of S3 directory buckets; for `file:` URLs it would look at the file system itself.
     pub(super) fn scheme_hint(&self) -> &'static str {
         match self.place {
-            Place::Directory { .. } => "file:///",
+            Place::Directory { .. } => "s3://directory--x-s3/",
             Place::Bucket { .. } => "s3://bucket/",
         }
     }

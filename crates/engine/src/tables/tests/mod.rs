@@ -1,0 +1,7 @@
+//! Tables written by others, read by us, compared with what their writers read.
+//!
+//! Tests whose names start with `external_` need Python or Java.
+
+mod delta;
+mod iceberg;
+mod support;
