@@ -4,4 +4,6 @@
 
 mod delta;
 mod iceberg;
+mod java;
+mod object_store;
 mod support;

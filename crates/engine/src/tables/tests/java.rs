@@ -1,0 +1,119 @@
+//! Iceberg tables written by Iceberg's own library: deletes of every kind.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use portcullis_contract::TableFormat;
+use tempfile::TempDir;
+
+use super::support::{Columns, Lake, declared, executed, files_in, fixtures, rows, run, session, skip, tables};
+
+static LAKE: Lake = Lake::new(None);
+
+const COLUMNS: Columns<'_> = &[("id", "long"), ("region", "string"), ("amount", "double"), ("note", "string")];
+
+fn has(program: &str) -> bool {
+    Command::new(program).arg("-version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Where Iceberg's library is, found by Maven when the list of what is needed changed.
+fn classpath() -> Option<String> {
+    let directory = PathBuf::from(std::env::var_os("HOME")?).join(".cache/portcullis/java_writer");
+    let (list, project) = (directory.join("classpath"), fixtures().join("java_writer"));
+    let written = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if written(&list) <= written(&project.join("pom.xml")) {
+        if !has("mvn") {
+            return None;
+        }
+        std::fs::create_dir_all(&directory).ok()?;
+        let output = format!("-Dmdep.outputFile={}", list.display());
+        run(Command::new("mvn").args(["-q", "-B", "dependency:build-classpath", &output]).current_dir(project));
+    }
+    std::fs::read_to_string(list).ok()
+}
+
+fn lake() -> Option<Arc<TempDir>> {
+    let mut lake = LAKE.lock().unwrap();
+    if let Some(lake) = lake.as_ref() {
+        return Some(Arc::clone(lake));
+    }
+    let classpath = if has("java") { classpath() } else { None };
+    let Some(classpath) = classpath else {
+        skip("no Java with Maven to write Iceberg tables");
+        return None;
+    };
+    let directory = TempDir::new().unwrap();
+    let program = fixtures().join("java_writer/Write.java");
+    run(Command::new("java").args(["-cp", classpath.trim()]).arg(program).arg(directory.path()));
+    Some(Arc::clone(lake.insert(Arc::new(directory))))
+}
+
+async fn compare(name: &str, queries: &[(&str, fn(&[&str]) -> bool)]) {
+    let Some(lake) = lake() else { return };
+    let tables = tables();
+    let url = lake.path().display().to_string();
+    let pinned = tables.pin(&declared(&url, name, TableFormat::Iceberg, COLUMNS)).await.unwrap();
+    let ctx = session(&tables);
+    ctx.register_table("t", pinned.provider()).unwrap();
+    let expected = std::fs::read_to_string(lake.path().join(format!("expected/{name}.txt"))).unwrap();
+    for (condition, holds) in queries {
+        let (plan, batches) = executed(&ctx, &format!("select * from t where {condition}")).await;
+        let mut wanted: Vec<String> = expected
+            .lines()
+            .filter(|line| holds(&line.split(" | ").collect::<Vec<_>>()))
+            .map(|line| line.replace(" | null", " | ∅"))
+            .collect();
+        wanted.sort_unstable();
+        assert_eq!(rows(&batches).len(), wanted.len(), "number of rows of {name} where {condition}");
+        assert_eq!(rows(&batches), wanted, "{name} where {condition}");
+        if *condition == "region = 'nowhere'" {
+            assert_eq!(files_in(&plan), 0, "partitions are pruned before their deletes are read");
+        }
+        let (_, count) = executed(&ctx, &format!("select count(*) from t where {condition}")).await;
+        assert_eq!(rows(&count), [wanted.len().to_string()], "count of {name} where {condition}");
+    }
+    let (_, limited) = executed(&ctx, "select id from t limit 10").await;
+    assert_eq!(rows(&limited).len(), 10);
+}
+
+const CONDITIONS: &[(&str, fn(&[&str]) -> bool)] = &[
+    ("true", |_| true),
+    ("region = 'us'", |row| row[1] == "us"),
+    ("region = 'nowhere'", |_| false),
+    ("id % 1000 < 30 and region = 'eu'", |row| row[0].parse::<i64>().unwrap() % 1000 < 30 && row[1] == "eu"),
+    ("id between 19990 and 20010", |row| (19990..=20010).contains(&row[0].parse::<i64>().unwrap())),
+    ("note is null and id < 3000", |row| row[3] == "∅" && row[0].parse::<i64>().unwrap() < 3000),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_java_position_deletes() {
+    compare("positions", CONDITIONS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_java_equality_deletes() {
+    compare("equality", CONDITIONS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_java_equality_deletes_without_partitions_and_with_renames() {
+    compare("equality_everywhere", CONDITIONS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_java_deletion_vectors() {
+    compare("vectors", CONDITIONS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_java_initial_defaults_stand_in_for_columns_that_files_lack() {
+    let Some(lake) = lake() else { return };
+    let tables = tables();
+    let url = lake.path().display().to_string();
+    let table = declared(&url, "vectors", TableFormat::Iceberg, &[("id", "long"), ("channel", "string")]);
+    let ctx = session(&tables);
+    ctx.register_table("t", tables.pin(&table).await.unwrap().provider()).unwrap();
+    let (_, answer) = executed(&ctx, "select channel, min(id) from t where channel = 'web' group by channel").await;
+    assert_eq!(rows(&answer), ["web | 1"]);
+}
