@@ -55,7 +55,10 @@ pub(crate) async fn run(gateway: &Gateway, session: &Session, action: Action) ->
             Ok(vec![session_options::set(request).encode_to_vec()])
         }
         GET_SESSION_OPTIONS => Ok(vec![session_options::get().encode_to_vec()]),
-        CLOSE_SESSION => Ok(vec![session_options::close().encode_to_vec()]),
+        CLOSE_SESSION => {
+            gateway.close_session(session);
+            Ok(vec![session_options::closed().encode_to_vec()])
+        }
         other => Err(refused(other)),
     }
 }

@@ -71,7 +71,7 @@ pub(crate) async fn login(
             (gateway.login(&user, &password).await.map_err(status::from_gateway)?, true)
         }
     };
-    let token = is_password.then(|| gateway.issue_token(&session));
+    let token = is_password.then(|| gateway.issue_token(&session)).transpose().map_err(status::from_gateway)?;
     Ok(Caller { session: session.with_purpose(purpose).with_client(client), token })
 }
 

@@ -1,5 +1,6 @@
 //! Rows on their way out: batches to `FlightData`, one message at a time, as fast as the client takes them.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +13,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use futures::Stream;
 use futures::stream::BoxStream;
-use std::collections::VecDeque;
+
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
@@ -52,6 +53,8 @@ pub(crate) struct Encoder {
     context: IpcWriteContext,
     ready: VecDeque<FlightData>,
     slices: Slices,
+    /// What is sent if the stream ends without a row: the JDBC driver learns the columns of metadata from a batch.
+    empty: Option<RecordBatch>,
     done: bool,
 }
 
@@ -70,6 +73,7 @@ impl Encoder {
             context: IpcWriteContext::default(),
             ready: VecDeque::from([first]),
             slices: Slices::default(),
+            empty: (!schema.fields().is_empty()).then(|| RecordBatch::new_empty(schema)),
             done: false,
         }
     }
@@ -92,9 +96,10 @@ impl Stream for Encoder {
                 return Poll::Ready(Some(Ok(message)));
             }
             if let Some(slice) = self.slices.next() {
+                self.empty = None;
                 if let Err(error) = self.encode(&slice) {
-                    self.done = true;
                     self.slices = Slices::default();
+                    self.done = true;
                     return Poll::Ready(Some(Err(status::internal("encoding a batch", error))));
                 }
                 continue;
@@ -111,7 +116,10 @@ impl Stream for Encoder {
                     }
                     return Poll::Ready(Some(Err(status)));
                 }
-                None => self.done = true,
+                None => {
+                    self.done = true;
+                    self.slices.rest = self.empty.take();
+                }
             }
         }
     }

@@ -78,7 +78,7 @@ pub(crate) fn get() -> GetResult {
     GetResult { options: HashMap::from([("catalog".to_owned(), catalog)]) }
 }
 
-/// Closes a session. There is nothing to close: tokens expire, and the server keeps no session.
-pub(crate) fn close() -> CloseResult {
+/// The answer once a session is closed.
+pub(crate) fn closed() -> CloseResult {
     CloseResult { status: 1 }
 }

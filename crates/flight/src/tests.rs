@@ -153,9 +153,20 @@ async fn a_slice_of_a_big_batch_is_one_small_message() {
 }
 
 #[tokio::test]
-async fn the_schema_is_sent_without_rows_and_an_error_ends_the_stream() {
-    let sent = messages(vec![], IpcWriteOptions::default()).await;
-    assert_eq!(sent.len(), 1);
+async fn a_result_without_rows_is_a_schema_and_one_empty_batch() {
+    for batches in [vec![], vec![Ok(sample(0)), Ok(sample(0))]] {
+        let sent = messages(batches, IpcWriteOptions::default()).await;
+        assert_eq!(sent.len(), 2);
+        let batches = decode(sent).await;
+        assert_eq!((batches.len(), batches[0].num_rows(), batches[0].num_columns()), (1, 0, 3));
+    }
+    let nothing = Arc::new(arrow::datatypes::Schema::empty());
+    let encoder = Encoder::new(nothing, stream::empty().boxed(), IpcWriteOptions::default());
+    assert_eq!(encoder.count().await, 1, "a result without columns has no batch either");
+}
+
+#[tokio::test]
+async fn an_error_ends_the_stream() {
     let sent =
         messages(vec![Ok(sample(1)), Err(Status::aborted("no")), Ok(sample(1))], IpcWriteOptions::default()).await;
     assert_eq!(sent.len(), 3);

@@ -13,8 +13,6 @@ use portcullis_gateway::VisibleTable;
 
 use super::{CATALOG, column, is_our_catalog};
 
-/// The domain of the gateway's own tables.
-const SYSTEM: &str = "system";
 const TABLE: &str = "TABLE";
 const SYSTEM_TABLE: &str = "SYSTEM TABLE";
 
@@ -47,7 +45,7 @@ pub(super) fn tables(tables: &[VisibleTable], mut query: CommandGetTables) -> Re
     let mut builder = query.into_builder();
     for table in tables.iter().filter(|_| visible) {
         let described = wants_schema.then(|| column::describe(table));
-        let kind = if table.domain == SYSTEM { SYSTEM_TABLE } else { TABLE };
+        let kind = if table.system { SYSTEM_TABLE } else { TABLE };
         builder.append(CATALOG, &table.domain, &table.table, kind, described.as_ref().unwrap_or(&none))?;
     }
     builder.build()

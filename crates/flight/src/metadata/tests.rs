@@ -17,6 +17,7 @@ fn visible() -> Vec<VisibleTable> {
     let table = |domain: &str, table: &str, fields: Vec<Field>, key: &[&str]| VisibleTable {
         domain: domain.to_owned(),
         table: table.to_owned(),
+        system: domain == "system",
         schema: Arc::new(Schema::new(fields)),
         primary_key: key.iter().map(|&column| column.to_owned()).collect(),
         remarks: None,
