@@ -139,6 +139,8 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) async fn fixture_with(config: Config) -> Fixture {
+    // The log of a failed test is shown with it.
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
     let dir = mesh();
     let gateway =
         Gateway::open(dir.path(), config).await.unwrap_or_else(|error| panic!("{error}: {:#?}", error.findings));
