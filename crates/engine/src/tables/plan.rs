@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::stats::Precision;
@@ -137,6 +138,8 @@ pub(super) struct RawFile {
     pub(super) path: Path,
     /// Length in bytes.
     pub(super) size: u64,
+    /// Tells it from another file that was written in its place before.
+    pub(super) stamp: u64,
     /// Rows before deletes.
     pub(super) rows: Option<u64>,
     /// Of the columns, by index.
@@ -169,7 +172,7 @@ impl RawFile {
         }
         let meta = ObjectMeta {
             location: self.path.clone(),
-            last_modified: Default::default(),
+            last_modified: (SystemTime::UNIX_EPOCH + Duration::from_millis(self.stamp >> 16)).into(),
             size: self.size,
             e_tag: None,
             version: None,

@@ -71,7 +71,7 @@ impl Snapshot {
     pub(super) fn version(&self) -> String {
         match self {
             Snapshot::Iceberg(table) => table.version.clone(),
-            Snapshot::Delta(table) => table.version().to_string(),
+            Snapshot::Delta(table) => table.state(),
         }
     }
 }

@@ -67,6 +67,7 @@ impl Planner<'_> {
         let raw = RawFile {
             path: self.path(view)?,
             size: u64::try_from(view.size()).map_err(|_| broken("size"))?,
+            stamp: u64::try_from(view.modification_time()).unwrap_or(0) << 16,
             rows,
             bounds: self.bounds(&stats),
             constants: self.constants(view)?,

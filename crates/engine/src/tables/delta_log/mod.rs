@@ -33,6 +33,7 @@ pub(super) struct DeltaTable {
     pub(super) root: TableRoot,
     /// When the version was committed, in milliseconds since 1970.
     pub(super) time_ms: Option<i64>,
+    mark: Option<String>,
     snapshot: Arc<Snapshot>,
     log: LogStoreRef,
 }
@@ -47,19 +48,29 @@ impl DeltaTable {
     /// The newest version of the table in a directory, found from `known` on, if that is given.
     pub(super) async fn open(root: TableRoot, known: Option<&DeltaTable>) -> Result<Self, Fault> {
         let failed = |error: deltalake::DeltaTableError| Fault::delta(&root.root.connection, &error);
-        if let Some(known) = known {
-            let engine = known.log.engine(None);
-            let snapshot = Arc::clone(&known.snapshot).update(engine, None).await.map_err(failed)?;
+        if let Some(known) = known
+            && commit_mark(&root, known.version()).await? == known.mark
+            && let Ok(snapshot) = Arc::clone(&known.snapshot).update(known.log.engine(None), None).await
+        {
             if snapshot.version() == known.snapshot.version() {
                 return Ok(known.clone());
             }
-            let time_ms = commit_time(&root, snapshot.version()).await?;
-            return Ok(Self { root, time_ms, snapshot, log: Arc::clone(&known.log) });
+            return Self::new(root, snapshot, Arc::clone(&known.log)).await;
         }
         let log = log_store(&root)?;
         let snapshot = Arc::new(Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?);
+        Self::new(root, snapshot, log).await
+    }
+
+    async fn new(root: TableRoot, snapshot: Arc<Snapshot>, log: LogStoreRef) -> Result<Self, Fault> {
+        let mark = commit_mark(&root, snapshot.version()).await?;
         let time_ms = commit_time(&root, snapshot.version()).await?;
-        Ok(Self { root, time_ms, snapshot, log })
+        Ok(Self { root, time_ms, mark, snapshot, log })
+    }
+
+    /// What tells this state of the table from its others.
+    pub(super) fn state(&self) -> String {
+        format!("{} {}", self.version(), self.mark.as_deref().unwrap_or_default())
     }
 
     /// The version.
@@ -113,9 +124,25 @@ fn log_store(root: &TableRoot) -> Result<LogStoreRef, Fault> {
     Ok(default_logstore(prefixed, Arc::clone(&root.root.store), &location, &StorageConfig::default()))
 }
 
+fn commit_path(root: &TableRoot, version: u64) -> Result<Path, Fault> {
+    root.below(&format!("_delta_log/{version:020}.json"))
+}
+
+/// Tells a commit from one of another table that was written in its place; none if the log was cleaned of it.
+async fn commit_mark(root: &TableRoot, version: u64) -> Result<Option<String>, Fault> {
+    match root.root.store.head(&commit_path(root, version)?).await {
+        Ok(found) => {
+            let written = found.last_modified.timestamp_micros();
+            Ok(Some(format!("{} {written}", found.e_tag.as_deref().unwrap_or_default())))
+        }
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Fault::store(&root.root.connection, &error)),
+    }
+}
+
 /// When a version was committed: as its commit says, else when its file was written.
 async fn commit_time(root: &TableRoot, version: u64) -> Result<Option<i64>, Fault> {
-    let path: Path = root.below(&format!("_delta_log/{version:020}.json"))?;
+    let path = commit_path(root, version)?;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let found = match root.root.store.get(&path).await {
         Ok(found) => found,

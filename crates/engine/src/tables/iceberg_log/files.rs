@@ -5,25 +5,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Field;
 use datafusion::common::ScalarValue;
-use futures::{StreamExt, TryStreamExt};
 use iceberg::spec::{
-    DataContentType, DataFile, DataFileFormat, Manifest, ManifestEntryRef, ManifestFile, NestedFieldRef,
-    PartitionSpecRef, Struct, Transform,
+    DataContentType, DataFile, DataFileFormat, ManifestEntryRef, NestedFieldRef, PartitionSpecRef, Struct, Transform,
 };
-use iceberg::table::Table;
-use iceberg::{Runtime, TableIdent};
 
-use super::{IcebergTable, storage, types};
+use super::manifests::{self, ManifestCache};
+use super::{IcebergTable, types};
 use crate::tables::adapter::Identity;
 use crate::tables::bind::{Column, Origin};
 use crate::tables::deletes::DeleteSource;
 use crate::tables::fault::Fault;
 use crate::tables::plan::{Bounds, EqualityDeletes, FilePlan, Layout, RawFile};
-
-/// Manifests by connection and path; they never change.
-pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manifest>>;
-
-const AT_ONCE: usize = 8;
 
 /// All files of the current snapshot.
 pub(in crate::tables) async fn plan(
@@ -31,7 +23,7 @@ pub(in crate::tables) async fn plan(
     columns: &[Column],
     manifests: &ManifestCache,
 ) -> Result<FilePlan, Fault> {
-    let manifests = load_manifests(table, manifests).await?;
+    let manifests = manifests::load(table, manifests).await?;
     let mut walk = Walk::new(table, columns)?;
     for (spec, manifest) in &manifests {
         for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
@@ -39,47 +31,6 @@ pub(in crate::tables) async fn plan(
         }
     }
     walk.finish()
-}
-
-async fn load_manifests(table: &IcebergTable, cache: &ManifestCache) -> Result<Vec<(i32, Arc<Manifest>)>, Fault> {
-    let Some(snapshot) = table.snapshot() else { return Ok(Vec::new()) };
-    let connection = &table.root.root.connection;
-    let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
-    let io = storage::file_io(&table.root);
-    let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
-    let list = Table::builder()
-        .metadata(Arc::clone(&table.metadata))
-        .identifier(TableIdent::from_strs(["table", "table"]).map_err(failed)?)
-        .file_io(io.clone())
-        .runtime(runtime)
-        .readonly(true)
-        .disable_cache()
-        .build()
-        .map_err(failed)?
-        .manifest_list_reader(snapshot)
-        .load()
-        .await
-        .map_err(failed)?;
-    let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
-    futures::stream::iter(files)
-        .map(|file| {
-            let io = &io;
-            async move {
-                if file.key_metadata.is_some() {
-                    return Err(Fault::Withheld("it is encrypted".into()));
-                }
-                let key = format!("{}{}", table.root.root.url.as_str(), file.manifest_path);
-                let load = async { file.load_manifest(io).await.map(Arc::new) };
-                let manifest = cache
-                    .try_get_with(key, load)
-                    .await
-                    .map_err(|error| Fault::iceberg(&table.root.root.connection, &error))?;
-                Ok((file.partition_spec_id, manifest))
-            }
-        })
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
 }
 
 /// A delete that may apply to data files, with its sequence number.
@@ -91,6 +42,7 @@ struct EqualityFile {
     partition: Option<i32>,
     ids: Vec<i32>,
     spec: i32,
+    snapshot: i64,
     file: DataFile,
 }
 
@@ -166,7 +118,8 @@ impl<'a> Walk<'a> {
                 let mut ids = file.equality_ids().unwrap_or_default();
                 ids.sort_unstable();
                 let partition = (!self.spec(spec)?.is_unpartitioned()).then_some(partition);
-                self.equality.push(EqualityFile { sequence, partition, ids, spec, file: file.clone() });
+                let snapshot = entry.snapshot_id().unwrap_or(0);
+                self.equality.push(EqualityFile { sequence, partition, ids, spec, snapshot, file: file.clone() });
             }
         }
         Ok(())
@@ -289,6 +242,7 @@ impl<'a> Walk<'a> {
         Ok(RawFile {
             path: self.table.root.locate(file.file_path())?,
             size: file.file_size_in_bytes(),
+            stamp: data.file.snapshot_id().unwrap_or(0).unsigned_abs(),
             rows: Some(file.record_count()),
             bounds,
             constants,
@@ -339,6 +293,7 @@ impl<'a> Walk<'a> {
             let raw = RawFile {
                 path: self.table.root.locate(file.file_path())?,
                 size: file.file_size_in_bytes(),
+                stamp: delete.snapshot.unsigned_abs(),
                 rows: Some(file.record_count()),
                 bounds: BTreeMap::new(),
                 constants: BTreeMap::new(),

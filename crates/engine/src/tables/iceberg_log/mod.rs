@@ -1,6 +1,7 @@
 //! Iceberg tables: where their current metadata is, what they offer, and which files a snapshot has.
 
 mod files;
+mod manifests;
 mod rest;
 mod storage;
 mod types;
@@ -17,7 +18,8 @@ use super::bind::{Column, TableField, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
 
-pub(super) use files::{ManifestCache, plan};
+pub(super) use files::plan;
+pub(super) use manifests::ManifestCache;
 pub(super) use rest::{Catalogues, RestConnection};
 
 /// The table property that maps names in files without field ids.
@@ -43,8 +45,8 @@ impl IcebergTable {
 
     /// The newest version of the table in a directory, or `known` if that is it.
     pub(super) async fn open(root: TableRoot, known: Option<&IcebergTable>) -> Result<Self, Fault> {
-        let path = current_metadata(&root).await?;
-        let version = path.to_string();
+        let found = current_metadata(&root).await?;
+        let (version, path) = (mark(&found), found.location);
         if let Some(known) = known.filter(|known| known.version == version) {
             return Ok(known.clone());
         }
@@ -74,6 +76,12 @@ impl IcebergTable {
     }
 }
 
+/// Tells a file from another that was written in its place.
+fn mark(found: &ObjectMeta) -> String {
+    let written = found.last_modified.timestamp_micros();
+    format!("{} {} {written}", found.location, found.e_tag.as_deref().unwrap_or_default())
+}
+
 fn is_metadata_file(path: &Path) -> bool {
     path.filename().is_some_and(|name| name.ends_with(".metadata.json"))
 }
@@ -85,17 +93,18 @@ fn parent(path: &Path) -> Path {
 
 /// The file of the current metadata: what the location itself names, else what `version-hint.text` names or a later
 /// one, else the one with the highest version in the directory.
-async fn current_metadata(root: &TableRoot) -> Result<Path, Fault> {
+async fn current_metadata(root: &TableRoot) -> Result<ObjectMeta, Fault> {
     if is_metadata_file(&root.base) {
-        return Ok(root.base.clone());
+        let found = root.root.store.head(&root.base).await;
+        return found.map_err(|error| Fault::store(&root.root.connection, &error));
     }
     match hinted(root).await? {
-        Some(path) => Ok(path),
+        Some(found) => Ok(found),
         None => highest(root).await,
     }
 }
 
-async fn hinted(root: &TableRoot) -> Result<Option<Path>, Fault> {
+async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
     let store = &root.root.store;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let hint = match store.get(&root.below("metadata/version-hint.text")?).await {
@@ -120,11 +129,11 @@ async fn hinted(root: &TableRoot) -> Result<Option<Path>, Fault> {
     Ok(found)
 }
 
-async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<Path>, Fault> {
+async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<ObjectMeta>, Fault> {
     for name in names {
         let path = root.below(&format!("metadata/{name}"))?;
         match root.root.store.head(&path).await {
-            Ok(_) => return Ok(Some(path)),
+            Ok(found) => return Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(Fault::store(&root.root.connection, &error)),
         }
@@ -132,7 +141,7 @@ async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<Path>, Fa
     Ok(None)
 }
 
-async fn highest(root: &TableRoot) -> Result<Path, Fault> {
+async fn highest(root: &TableRoot) -> Result<ObjectMeta, Fault> {
     let connection = &root.root.connection;
     let listed: Vec<ObjectMeta> = root
         .root
@@ -145,7 +154,7 @@ async fn highest(root: &TableRoot) -> Result<Path, Fault> {
         .into_iter()
         .filter_map(|meta| Some((version_of(meta.location.filename()?)?, meta)))
         .max_by(|(a, x), (b, y)| (a, x.last_modified, &x.location).cmp(&(b, y.last_modified, &y.location)))
-        .map(|(_, meta)| meta.location)
+        .map(|(_, meta)| meta)
         .ok_or_else(|| {
             Fault::Unavailable(format!("there is no Iceberg table at its place in connection `{connection}`"))
         })

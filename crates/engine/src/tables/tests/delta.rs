@@ -142,3 +142,25 @@ async fn external_delta_new_versions_are_seen_and_missing_tables_are_named() {
         "table `test.nothing` is not available: there is no Delta table at its place in connection `lake`; try again later"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_delta_a_table_written_anew_in_its_place_is_read_anew() {
+    let Some(lake) = lake() else { return };
+    let place = tempfile::TempDir::new().unwrap();
+    let put = |name: &str| {
+        let target = place.path().join("table");
+        let _ = std::fs::remove_dir_all(&target);
+        super::support::run(std::process::Command::new("cp").arg("-r").arg(lake.path().join(name)).arg(target));
+    };
+    let tables = tables();
+    let table = declared(&place.path().display().to_string(), "table", TableFormat::Delta, &[("id", "long")]);
+    let mut counts = Vec::new();
+    for name in ["events", "mapped_by_id", "types", "mapped_by_name"] {
+        put(name);
+        let ctx = super::support::session(&tables);
+        ctx.register_table("t", tables.pin(&table).await.unwrap().provider()).unwrap();
+        let (_, answer) = executed(&ctx, "select count(*) from t where id >= 0").await;
+        counts.push(super::support::rows(&answer).concat());
+    }
+    assert_eq!(counts, ["3900", "2748", "200", "2748"]);
+}

@@ -49,7 +49,10 @@ fn lake() -> Option<Arc<TempDir>> {
     Some(Arc::clone(lake.insert(Arc::new(directory))))
 }
 
-async fn compare(name: &str, queries: &[(&str, fn(&[&str]) -> bool)]) {
+/// A condition in SQL, and the same on a row's texts.
+type Condition = (&'static str, fn(&[&str]) -> bool);
+
+async fn compare(name: &str, queries: &[Condition]) {
     let Some(lake) = lake() else { return };
     let tables = tables();
     let url = lake.path().display().to_string();
@@ -77,7 +80,7 @@ async fn compare(name: &str, queries: &[(&str, fn(&[&str]) -> bool)]) {
     assert_eq!(rows(&limited).len(), 10);
 }
 
-const CONDITIONS: &[(&str, fn(&[&str]) -> bool)] = &[
+const CONDITIONS: &[Condition] = &[
     ("true", |_| true),
     ("region = 'us'", |row| row[1] == "us"),
     ("region = 'nowhere'", |_| false),

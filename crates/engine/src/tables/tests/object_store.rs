@@ -100,7 +100,8 @@ impl Weed {
             token_uri: Some(format!("{uri}/v1/oauth/tokens")),
         };
         let store = self.store(directory);
-        let kind = ConnectionKind::IcebergRest { uri, warehouse: Some("s3://iceberg/".into()), prefix: None, auth, store };
+        let kind =
+            ConnectionKind::IcebergRest { uri, warehouse: Some("s3://iceberg/".into()), prefix: None, auth, store };
         declared_in(kind, SourcePath::Table("sales.orders".into()), "orders", TableFormat::Iceberg, COLUMNS)
     }
 

@@ -1,0 +1,58 @@
+//! Manifests of the current snapshot.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use iceberg::spec::{Manifest, ManifestFile};
+use iceberg::table::Table;
+use iceberg::{Runtime, TableIdent};
+
+use super::{IcebergTable, storage};
+use crate::tables::fault::Fault;
+
+/// Manifests by store and path; they never change.
+pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manifest>>;
+
+const AT_ONCE: usize = 8;
+
+/// All manifests, each with the id of its partition spec.
+pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<Vec<(i32, Arc<Manifest>)>, Fault> {
+    let Some(snapshot) = table.snapshot() else { return Ok(Vec::new()) };
+    let connection = &table.root.root.connection;
+    let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
+    let io = storage::file_io(&table.root);
+    let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
+    let list = Table::builder()
+        .metadata(Arc::clone(&table.metadata))
+        .identifier(TableIdent::from_strs(["table", "table"]).map_err(failed)?)
+        .file_io(io.clone())
+        .runtime(runtime)
+        .readonly(true)
+        .disable_cache()
+        .build()
+        .map_err(failed)?
+        .manifest_list_reader(snapshot)
+        .load()
+        .await
+        .map_err(failed)?;
+    let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
+    futures::stream::iter(files)
+        .map(|file| {
+            let io = &io;
+            async move {
+                if file.key_metadata.is_some() {
+                    return Err(Fault::Withheld("it is encrypted".into()));
+                }
+                let key = format!("{}{}", table.root.root.url.as_str(), file.manifest_path);
+                let load = async { file.load_manifest(io).await.map(Arc::new) };
+                let manifest = cache
+                    .try_get_with(key, load)
+                    .await
+                    .map_err(|error| Fault::iceberg(&table.root.root.connection, &error))?;
+                Ok((file.partition_spec_id, manifest))
+            }
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
