@@ -156,8 +156,11 @@ fn bad_fields() {
         "name: id, type: string, pii: true, constraints: {pii: false}",
         "4:49: error[contract-bad-value]: `pii` is given twice, in the field and in its constraints",
     );
-    check_field("name: id, type: string, pii: ", "4:47: error[contract-bad-value]: `pii` must be `true` or `false`, not nothing");
-    check_field("name: id, type: string, pii: yes", "4:49: error[contract-bad-value]: `pii` must be `true` or `false`, not nothing");
+    check_field(
+        "name: id, type: string, pii: ",
+        "4:47: error[contract-bad-value]: `pii` must be `true` or `false`, not nothing",
+    );
+    check_field("name: id, type: string, pii: yes", "4:49: error[contract-bad-value]: `pii` must be `true` or `false`");
 }
 
 #[test]
