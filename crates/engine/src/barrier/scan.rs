@@ -75,13 +75,13 @@ impl GovernedScan {
         for column in columns {
             let field = base.field_with_name(&column.name)?;
             let column = ScanColumn { expr: settle(column.expr)?, ..column };
-            if type_of(&column.expr, &schema)? != *field.data_type() {
-                return plan_err!("the mask on column `{}` of `{table}` does not keep its type", column.name);
-            }
             match column.clear() {
                 Some(name) if name == column.name => clear.push(field.clone()),
                 Some(_) => return plan_err!("column `{}` of `{table}` shows another column", column.name),
                 None => {}
+            }
+            if type_of(&column.expr, &schema)? != *field.data_type() {
+                return plan_err!("the mask on column `{}` of `{table}` does not keep its type", column.name);
             }
             fields.push(field.clone().with_nullable(true));
             settled.push(column);

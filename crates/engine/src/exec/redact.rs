@@ -5,10 +5,12 @@
 //! the data: they quote the statement at most, and keep their text.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
+use tokio::task::JoinError;
 
 use crate::EngineError;
 
@@ -28,13 +30,20 @@ pub(crate) fn execution(error: &DataFusionError) -> EngineError {
         DataFusionError::ArrowError(inner, _) => arrow(inner),
         DataFusionError::ParquetError(inner) => parquet(inner),
         DataFusionError::ResourcesExhausted(_) => EngineError::ResourceExhausted("memory or spill space"),
-        DataFusionError::ExecutionJoin(join) if join.is_cancelled() => EngineError::Cancelled,
-        DataFusionError::ExecutionJoin(_) => defect(),
+        DataFusionError::ExecutionJoin(error) => join(error),
         DataFusionError::ObjectStore(_) => EngineError::Execution { kind: "a store could not be read" },
         DataFusionError::IoError(_) => EngineError::Execution { kind: "a temporary file could not be read or written" },
         DataFusionError::NotImplemented(_) => EngineError::Execution { kind: UNSUPPORTED },
         DataFusionError::Internal(_) => EngineError::Internal("an operator met a state that it does not know".into()),
         _ => EngineError::Execution { kind: FUNCTION },
+    }
+}
+
+/// A task of the query that did not come to its end.
+fn join(error: &JoinError) -> EngineError {
+    match error.is_cancelled() {
+        true => EngineError::Cancelled,
+        false => defect(),
     }
 }
 
@@ -74,6 +83,16 @@ fn external(error: &(dyn Error + Send + Sync + 'static)) -> EngineError {
     }
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         return execution(error);
+    }
+    // Tasks of repartitioning hand the same error to all who wait for them.
+    if let Some(error) = error.downcast_ref::<Arc<DataFusionError>>() {
+        return execution(error);
+    }
+    if let Some(error) = error.downcast_ref::<Arc<JoinError>>() {
+        return join(error);
+    }
+    if let Some(error) = error.downcast_ref::<JoinError>() {
+        return join(error);
     }
     if let Some(error) = error.downcast_ref::<ArrowError>() {
         return arrow(error);
@@ -138,7 +157,7 @@ fn root(error: &DataFusionError) -> Root {
         if error.is::<std::io::Error>() {
             return Root::Store("its store could not be read");
         }
-        if let Some(join) = error.downcast_ref::<tokio::task::JoinError>()
+        if let Some(join) = error.downcast_ref::<JoinError>()
             && join.is_cancelled()
         {
             return Root::Cancelled;

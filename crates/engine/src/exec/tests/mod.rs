@@ -1,0 +1,212 @@
+mod verify;
+mod world;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
+use futures::StreamExt;
+
+use super::spill::SpillDir;
+use crate::EngineError;
+use world::{Source, World};
+
+async fn number(world: &World, sql: &str) -> i64 {
+    world.run(sql).await.unwrap()[0].column(0).as_primitive::<Int64Type>().value(0)
+}
+
+#[tokio::test]
+async fn rows_come_filtered_and_in_wire_form() {
+    let world = World::new(|_| {});
+    let batches = world.run("SELECT id, name FROM t ORDER BY id").await.unwrap();
+    assert_eq!(batches[0].schema().field(1).data_type(), &DataType::Utf8);
+    let ids: Vec<i64> =
+        batches.iter().flat_map(|b| b.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+    assert_eq!(ids, [0, 2, 4, 6, 8]);
+    assert_eq!(number(&world, "SELECT 1").await, 1);
+    assert_eq!(number(&world, "SELECT count(*) FROM t WHERE name LIKE 'NEEDLE%'").await, 0);
+    let nested =
+        "SELECT count(*) FROM t WHERE id = (SELECT max(id) FROM t) OR id IN (SELECT id + 2 FROM t WHERE id = 0)";
+    assert_eq!(number(&world, nested).await, 2);
+    let recursive =
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT sum(n) FROM r";
+    assert_eq!(number(&world, recursive).await, 15);
+    assert_eq!(number(&world, "SELECT count(DISTINCT id) FROM t, generate_series(1, 3)").await, 5);
+    assert!(world.run("SELECT id FROM t WHERE false").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn progress_outlives_the_stream() {
+    let world = World::new(|_| {});
+    let mut stream = world.start("SELECT id FROM t").await.unwrap();
+    let progress = stream.progress();
+    while stream.next().await.is_some() {}
+    drop(stream);
+    assert_eq!((progress.rows(), progress.bytes()), (5, 40));
+}
+
+#[tokio::test]
+async fn explain_stops_at_the_barrier() {
+    let world = World::new(|_| {});
+    let plan = world.prepare("SELECT upper(name) FROM t WHERE id > 3 ORDER BY 1").await.unwrap().explain();
+    assert!(plan.contains("GovernedScan: shop.t, columns=[id, name]"), "{plan}");
+    for hidden in ["DataSource", "partition_sizes", "% 2"] {
+        assert!(!plan.contains(hidden), "{hidden} in {plan}");
+    }
+    let plan = world.prepare("VALUES (1), (2)").await.unwrap().explain();
+    assert_eq!(plan, "DataSourceExec\n");
+}
+
+#[tokio::test]
+async fn errors_carry_no_value() {
+    let world = World::new(|_| {});
+    let cases = [
+        ("SELECT CAST(name AS INT) FROM t", "a value cannot be converted to the type asked for"),
+        ("SELECT 1 / (id - 4) FROM t", "division by zero"),
+        ("SELECT CAST(id * 10000000000 AS INT) FROM t", "a value cannot be converted to the type asked for"),
+        ("SELECT arrow_cast(name, 'Date32') FROM t", "a value cannot be converted to the type asked for"),
+        ("SELECT regexp_like('x', '(' || name) FROM t", "a function or operator failed on a value"),
+        (
+            "SELECT a.id FROM t a JOIN t b ON CAST(a.name AS INT) = b.id",
+            "a value cannot be converted to the type asked for",
+        ),
+    ];
+    for (sql, kind) in cases {
+        let error = world.run(sql).await.unwrap_err();
+        assert_eq!(error, EngineError::Execution { kind }, "{sql}");
+        assert!(!error.to_string().contains("row"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_fails_below_the_barrier_names_the_table_alone() {
+    let cases: [(fn() -> DataFusionError, &str); 4] = [
+        (
+            || {
+                let source = "no such key".into();
+                let error = object_store::Error::NotFound { path: "secret/key".into(), source };
+                DataFusionError::ObjectStore(Box::new(error)).context("reading secret")
+            },
+            "table `shop.t` is not available: a file that its metadata names is not there; try again later",
+        ),
+        (
+            || DataFusionError::IoError(std::io::Error::other("/secret/disk")),
+            "table `shop.t` is not available: its store could not be read; try again later",
+        ),
+        (
+            || DataFusionError::Execution("cannot decode 'secret'".into()),
+            "table `shop.t` cannot be read: its data does not have the form that its metadata says",
+        ),
+        (
+            || {
+                DataFusionError::External(Box::new(EngineError::Withheld {
+                    table: "shop.t".into(),
+                    message: "why".into(),
+                }))
+            },
+            "table `shop.t` is withheld: why",
+        ),
+    ];
+    for (failure, text) in cases {
+        let (table, _) = Source::table(Some(failure));
+        let world = World::over(table, |_| {});
+        for sql in
+            ["SELECT id FROM t", "SELECT count(*) FROM t a JOIN t b ON a.id = b.id", "SELECT id FROM t ORDER BY name"]
+        {
+            assert_eq!(world.run(sql).await.unwrap_err().to_string(), text, "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_of_its_query_only() {
+    let world = World::new(|_| {});
+    let panics = create_udf(
+        "panics",
+        vec![DataType::Int64],
+        DataType::Int64,
+        Volatility::Volatile,
+        Arc::new(|_: &[ColumnarValue]| panic!("with a value")),
+    );
+    world.context.register_udf(panics);
+    for sql in ["SELECT panics(id) FROM t", "SELECT max(panics(id)) FROM t GROUP BY name"] {
+        let error = world.run(sql).await.unwrap_err();
+        assert_eq!(error, super::redact::defect(), "{sql}");
+    }
+    assert_eq!(number(&world, "SELECT 2").await, 2);
+}
+
+#[tokio::test]
+async fn limits_stop_a_query() {
+    let world = World::new(|limits| limits.rows = Some(4));
+    assert_eq!(world.run("SELECT id FROM t LIMIT 4").await.unwrap().len(), 1);
+    let error = world.run("SELECT id FROM t").await.unwrap_err();
+    assert_eq!(error, EngineError::LimitExceeded { limit: "rows", value: 4 });
+
+    let (endless, _) = Source::table(None);
+    let world = World::over(endless, |limits| limits.wall_time = Some(Duration::from_millis(100)));
+    let error = world.run("SELECT count(*) FROM t").await.unwrap_err();
+    assert!(matches!(error, EngineError::LimitExceeded { limit: "seconds", .. }), "{error}");
+
+    let world = World::new(|limits| limits.memory_bytes = 1 << 20);
+    let error = world.run("SELECT array_agg(value) FROM generate_series(1, 1000000)").await.unwrap_err();
+    assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"));
+
+    let world = World::new(|limits| (limits.concurrent_queries, limits.queue_time) = (1, Duration::from_millis(20)));
+    let running = world.prepare("SELECT id FROM t").await.unwrap();
+    let error = world.prepare("SELECT id FROM t").await.unwrap_err();
+    assert!(matches!(error, EngineError::LimitExceeded { limit: "queries at the same time", .. }), "{error}");
+    drop(running);
+    assert!(world.prepare("SELECT id FROM t").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_client_holds_back_the_scan_and_a_gone_one_stops_it() {
+    let (endless, asked) = Source::table(None);
+    let world = World::over(endless, |limits| limits.batch_size = 5);
+    let mut stream = world.start("SELECT id, name FROM t").await.unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap().num_rows(), 5);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let ahead = asked.load(Ordering::SeqCst);
+    assert!(ahead < 100, "{ahead} batches were read for a client that took one");
+    let held = Arc::strong_count(&asked);
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(Arc::strong_count(&asked) < held, "the scan goes on");
+}
+
+#[tokio::test]
+async fn spill_files_are_private_and_go_away() {
+    let root = tempfile::tempdir().unwrap();
+    let abandoned = root.path().join("1-0");
+    std::fs::create_dir(&abandoned).unwrap();
+    std::fs::write(abandoned.join("lock"), "").unwrap();
+    std::fs::write(abandoned.join("rows.arrow"), "NEEDLE").unwrap();
+    let (first, second) = (SpillDir::create(root.path()).unwrap(), SpillDir::create(root.path()).unwrap());
+    assert!(!abandoned.exists() && first.path().exists() && second.path().exists());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(root.path()), mode(first.path())), (0o700, 0o700));
+    }
+    let path = first.path().to_owned();
+    drop(first);
+    assert!(!path.exists() && second.path().exists());
+}
+
+/// A sort that does not fit spills, answers, and leaves nothing.
+#[tokio::test]
+async fn large_sorts_spill() {
+    let world = World::new(|limits| (limits.memory_bytes, limits.target_partitions) = (24 << 20, 1));
+    let sql = "SELECT value, repeat('x', 40) || value AS padded FROM generate_series(1, 400000) ORDER BY value % 1000, padded";
+    let rows: usize = world.run(sql).await.unwrap().iter().map(|batch| batch.num_rows()).sum();
+    assert_eq!(rows, 400_000);
+    let World { runner, spill, .. } = world;
+    drop(runner);
+    assert_eq!(std::fs::read_dir(spill.path().join("spill")).unwrap().count(), 0);
+}
