@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use portcullis_contract::{Catalogue, Classification, Field, Finding, Position, Table};
+use portcullis_contract::{Classification, Field, Finding, Position, Table};
 
 use super::columns::{RowColumns, row_columns};
 use super::vocabulary::{PII_TAG, SYSTEM_DOMAIN, Vocabulary};
@@ -24,11 +24,11 @@ pub(crate) struct PolicyTable {
 pub(crate) type PolicyTables = BTreeMap<String, PolicyTable>;
 
 /// Names every table for policies. Two tables whose `Row` types would have the same name are an error.
-pub(crate) fn policy_tables(catalogue: &Catalogue) -> Result<PolicyTables, Vec<Finding>> {
+pub(crate) fn policy_tables<'a>(served: impl Iterator<Item = &'a Arc<Table>>) -> Result<PolicyTables, Vec<Finding>> {
     let mut tables = PolicyTables::new();
     let mut by_type: BTreeMap<String, (String, String)> = BTreeMap::new();
     let mut findings = Vec::new();
-    for table in catalogue.tables() {
+    for table in served {
         let id = table.name.to_string();
         let file = table.contract.file.clone();
         if table.name.domain == SYSTEM_DOMAIN {

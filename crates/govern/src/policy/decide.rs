@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use cedar_policy::pst::Expr as Cedar;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request, Schema,
 };
+use datafusion::logical_expr::Expr;
 use portcullis_contract::{Field, Masking, Table};
 
 use super::cedar_schema::{PolicyTable, column_tags};
+use super::columns::RowColumns;
 use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision};
 use super::entities::{self, EntityData, Reason};
 use super::partial::{Residuals, residuals};
 use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
 use super::subject::Subject;
-use super::translate::{all_rows, and, is_all_rows, no_row, or, translate};
+use super::translate::{Untranslatable, all_rows, and, is_all_rows, no_row, or, translate};
 use super::vocabulary::Vocabulary;
 
 /// A table with its entities, made once for each snapshot.
@@ -86,7 +89,7 @@ impl<'a> Asker<'a> {
     /// Whether an action on a table is allowed. `table` and its domain come as `resource`, the table first.
     pub(crate) fn access(&mut self, action: TableAction, resource: &[EntityData]) -> Result<Access, Reason> {
         let table = resource.first().ok_or("the table has no entity")?;
-        let slice = self.slice(action.as_str(), &with_ancestors(table))?;
+        let slice = self.slice(action.as_str(), "Table", &with_ancestors(table))?;
         let entities = self.concrete(resource)?;
         let answer = self.ask(action.as_str(), &table.uid, &slice.set, &entities)?;
         let allowed = answer.allowed && answer.errors.is_empty();
@@ -116,8 +119,8 @@ impl<'a> Asker<'a> {
         Ok(TableDecision { table: name, discover, query, filter, columns, undecided: None })
     }
 
-    fn slice(&mut self, action: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
-        let slice = Slice::new(self.rules.policies, action, &self.memberships, resources)?;
+    fn slice(&mut self, action: &str, kind: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
+        let slice = Slice::new(self.rules.policies, action, &self.memberships, kind, resources)?;
         self.reads_time |= slice.reads_time();
         Ok(slice)
     }
@@ -142,19 +145,19 @@ impl<'a> Asker<'a> {
 
     fn row_filter(&mut self, table: &CompiledTable) -> Result<RowFilter, Reason> {
         let ancestors: HashSet<EntityUid> = table.entities.iter().map(|e| e.uid.clone()).collect();
-        let slice = self.slice("readRow", &ancestors)?;
+        let slice = self.slice("readRow", &table.policy_table.row_type, &ancestors)?;
         let known: Vec<EntityData> = self.entities.iter().chain(&table.entities).cloned().collect();
         let row_type = &table.policy_table.row_type;
         let context = self.context.clone();
         let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, &known, ancestors)?;
-        combine(left, &table.policy_table)
+        combine_with(left, &table.policy_table, translate)
     }
 
     fn columns(&mut self, table: &CompiledTable) -> Result<Vec<ColumnDecision>, Reason> {
         let mut slices = Vec::new();
         for level in Disclosure::LADDER {
             let action = level.action().unwrap_or_default();
-            slices.push((level, self.slice(action, &table.scope)?));
+            slices.push((level, self.slice(action, "Column", &table.scope)?));
         }
         let policies = || slices.iter().flat_map(|(_, slice)| &slice.policies);
         let every_column = policies().any(|p| p.reads.column_identity);
@@ -251,8 +254,12 @@ pub(crate) fn ceiling(field: &Field) -> Masking {
     field.masking.unwrap_or(if field.pii { Masking::Redact } else { Masking::None })
 }
 
-/// (some permit is true) and (every forbid is false).
-fn combine(left: Residuals, table: &PolicyTable) -> Result<RowFilter, Reason> {
+/// (some permit is true) and (every forbid is false). The translation is an argument so that a test can try wrong ones.
+pub(crate) fn combine_with(
+    left: Residuals,
+    table: &PolicyTable,
+    translate: impl Fn(&Cedar, bool, &RowColumns) -> Result<Expr, Untranslatable>,
+) -> Result<RowFilter, Reason> {
     if !left.forbids_all.is_empty() {
         return Ok(RowFilter { forbids: left.forbids_all, ..RowFilter::nothing() });
     }

@@ -67,12 +67,12 @@ impl IndexedPolicy {
         }
     }
 
-    fn covers_resource(&self, resources: &HashSet<EntityUid>) -> bool {
+    fn covers_resource(&self, kind: &str, resources: &HashSet<EntityUid>) -> bool {
         match &self.resource {
-            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
-            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) | ResourceConstraint::IsIn(_, r) => {
-                resources.contains(r)
-            }
+            ResourceConstraint::Any => true,
+            ResourceConstraint::Is(of) => of.to_string() == kind,
+            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) => resources.contains(r),
+            ResourceConstraint::IsIn(of, r) => of.to_string() == kind && resources.contains(r),
         }
     }
 
@@ -104,15 +104,17 @@ pub(crate) struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// `principal`: the principal and its groups. `resources`: everything that a scope could name for them.
+    /// `principal`: the principal and its groups. `kind`: the resource's entity type. `resources`: everything that a
+    /// scope could name for it.
     pub(crate) fn new(
         all: &'a [IndexedPolicy],
         action: &str,
         principal: &HashSet<EntityUid>,
+        kind: &str,
         resources: &HashSet<EntityUid>,
     ) -> Result<Self, Reason> {
         let matters = |p: &&IndexedPolicy| {
-            p.actions.contains(action) && p.covers_principal(principal) && p.covers_resource(resources)
+            p.actions.contains(action) && p.covers_principal(principal) && p.covers_resource(kind, resources)
         };
         let policies: Vec<&IndexedPolicy> = all.iter().filter(matters).collect();
         let mut set = PolicySet::new();

@@ -79,8 +79,18 @@ impl PolicySnapshot {
     /// # Errors
     /// All findings of level error, when there is one: a set is accepted whole or not at all.
     pub fn compile(catalogue: Arc<Catalogue>, sources: &PolicySources) -> Result<Compiled, Vec<Finding>> {
+        let tables = catalogue.tables().cloned().collect();
+        PolicySnapshot::compile_for(catalogue, tables, sources)
+    }
+
+    /// [`PolicySnapshot::compile`], for some tables.
+    pub(crate) fn compile_for(
+        catalogue: Arc<Catalogue>,
+        tables: Vec<Arc<Table>>,
+        sources: &PolicySources,
+    ) -> Result<Compiled, Vec<Finding>> {
         let vocabulary = vocabulary_file::read(sources.vocabulary.as_ref())?;
-        let tables = cedar_schema::policy_tables(&catalogue)?;
+        let tables = cedar_schema::policy_tables(tables.iter())?;
         let schema_text = cedar_schema::generate(&tables, &vocabulary);
         let (schema, _) = Schema::from_cedarschema_str(&schema_text).map_err(|e| {
             let message = format!("the generated Cedar schema is not valid: {e}");

@@ -55,13 +55,14 @@ fn one(snapshot: &PolicySnapshot, principals: &Principals, reader: &Reader, node
         now_ms: now?.or_else(|| milliseconds(DEFAULT_NOW))?,
     };
     let table = map.require("table").and_then(|n| table(snapshot, reader, n));
-    let expected = map.require("expect").and_then(|n| reader.mapping(n, "expect")).map(expected);
+    let expected = map.require("expect").and_then(|n| reader.mapping(n, "expect")).and_then(expected);
     let position = map.position();
     map.finish(Level::Error);
     let (table, columns) = table?;
     let expected = expected?;
-    for column in expected.columns.keys().filter(|c| *c != "*" && !columns.contains(*c)) {
+    if let Some(column) = expected.columns.keys().find(|c| *c != "*" && !columns.contains(*c)) {
         reader.error(node, "policy-test-value", format!("table `{table}` has no column `{column}`"));
+        return None;
     }
     Some(PolicyTest { name: name?, position, subject: Subject { principal: principal?, context }, table, expected })
 }
@@ -157,12 +158,13 @@ fn table(snapshot: &PolicySnapshot, reader: &Reader, node: &Node) -> Option<(Str
     None
 }
 
-fn expected(map: Mapping<'_>) -> Expected {
+fn expected(map: Mapping<'_>) -> Option<Expected> {
     let discover = map.boolean("discover").unwrap_or(true);
     // What cannot be discovered cannot be queried either.
     let query = map.boolean("query").unwrap_or(discover);
     let filter = map.string("filter");
     let mut columns = BTreeMap::new();
+    let mut understood = true;
     if let Some(levels) = map.mapping("columns", "columns") {
         for entry in levels.entries() {
             let text = entry.value.text().unwrap_or_default();
@@ -171,11 +173,12 @@ fn expected(map: Mapping<'_>) -> Expected {
                 None => {
                     let words: Vec<&str> =
                         Disclosure::LADDER.into_iter().chain([Disclosure::Denied]).map(Disclosure::as_str).collect();
+                    understood = false;
                     levels.unknown_word(&entry.value, &entry.key, text, &words);
                 }
             }
         }
     }
     map.finish(Level::Error);
-    Expected { discover, query, filter, columns }
+    understood.then_some(Expected { discover, query, filter, columns })
 }

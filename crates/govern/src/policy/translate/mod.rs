@@ -18,9 +18,6 @@ mod compare;
 mod constant;
 mod simplify;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::{BinaryOp as B, Expr as Cedar, Literal, PatternElem, UnaryOp as U};

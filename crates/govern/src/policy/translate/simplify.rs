@@ -36,10 +36,26 @@ pub(crate) fn and(l: Expr, r: Expr) -> Expr {
         return no_row();
     }
     // `x IS NOT NULL AND x = 1`: the comparison says both.
-    match (&l, &r) {
-        (Expr::IsNotNull(c), _) if not_null(&r).contains(c.as_ref()) => r,
-        (_, Expr::IsNotNull(c)) if not_null(&l).contains(c.as_ref()) => l,
-        _ => l.and(r),
+    if matches!(&r, Expr::IsNotNull(c) if not_null(&l).contains(c.as_ref())) {
+        return l;
+    }
+    match without(&l, &not_null(&r)) {
+        Some(l) => l.and(r),
+        None => r,
+    }
+}
+
+/// A conjunction without what it says about columns that are known not to be NULL.
+fn without(e: &Expr, known: &HashSet<&Expr>) -> Option<Expr> {
+    match e {
+        Expr::IsNotNull(c) if known.contains(c.as_ref()) => None,
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            match (without(left, known), without(right, known)) {
+                (Some(l), Some(r)) => Some(l.and(r)),
+                (one, other) => one.or(other),
+            }
+        }
+        _ => Some(e.clone()),
     }
 }
 
@@ -71,10 +87,12 @@ fn not_null(e: &Expr) -> HashSet<&Expr> {
             not_null(left).intersection(&not_null(right)).copied().collect()
         }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => {
-            [left, right].into_iter().map(AsRef::as_ref).filter(|side| matches!(side, Expr::Column(_))).collect()
+            [left, right].into_iter().map(|side| uncast(side)).filter(|side| matches!(side, Expr::Column(_))).collect()
         }
         Expr::InList(list) => [list.expr.as_ref()].into(),
         Expr::Like(like) => [like.expr.as_ref()].into(),
+        // The one function in filters: `array_has` finds nothing in a list that is not there.
+        Expr::ScalarFunction(call) => call.args.iter().take(1).collect(),
         _ => HashSet::new(),
     }
 }
@@ -82,4 +100,12 @@ fn not_null(e: &Expr) -> HashSet<&Expr> {
 fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// What is widened: the cast of a NULL is NULL.
+fn uncast(e: &Expr) -> &Expr {
+    match e {
+        Expr::Cast(cast) => &cast.expr,
+        _ => e,
+    }
 }

@@ -1,0 +1,59 @@
+use super::*;
+use crate::policy::cache::{Cache, Key};
+
+#[test]
+fn a_decision_is_kept_for_everything_that_it_depends_on() {
+    let snapshot = compile(&(QUERY.to_owned() + &row_policy("p", "permit", "context has purpose")));
+    let orders = mesh().remove(0);
+    let first = snapshot.decide(&ana(), &orders);
+    assert!(Arc::ptr_eq(&first, &snapshot.decide(&ana(), &orders)));
+    let mut later = ana();
+    later.context.now_ms += 1;
+    assert!(Arc::ptr_eq(&first, &snapshot.decide(&later, &orders)), "nothing reads the time");
+    let changes: [fn(&mut Subject); 6] = [
+        |s| s.principal.id = "eve".into(),
+        |s| drop(s.principal.groups.insert("fraud".into())),
+        |s| drop(s.principal.attributes.remove("clearance")),
+        |s| s.context.purpose = Some("fraud".into()),
+        |s| s.context.authentication = "token".into(),
+        |s| s.context.client_address = Some([10, 0, 0, 1].into()),
+    ];
+    for (n, change) in changes.into_iter().enumerate() {
+        let mut other = ana();
+        change(&mut other);
+        assert!(!Arc::ptr_eq(&first, &snapshot.decide(&other, &orders)));
+        assert_eq!(snapshot.cached(), n + 2);
+    }
+}
+
+#[test]
+fn what_reads_the_time_is_not_kept() {
+    for condition in [
+        "context.now < datetime(\"2026-01-01T00:00:01Z\")",
+        "context has purpose || context.now < datetime(\"2026-01-01T00:00:01Z\")",
+    ] {
+        let snapshot = compile(&(QUERY.to_owned() + &row_policy("p", "permit", condition)));
+        assert_eq!(filter(&snapshot, &ana()).text(), "all rows");
+        let mut later = ana();
+        later.context.now_ms += 1000;
+        assert_eq!(filter(&snapshot, &later).text(), "no rows");
+        assert_eq!(snapshot.cached(), 0);
+        // Another table's policies do not read it.
+        snapshot.decide(&ana(), &mesh()[1]);
+        assert_eq!(snapshot.cached(), 1);
+    }
+}
+
+#[test]
+fn the_cache_is_bounded_and_keeps_what_is_used() {
+    let cache = Cache::new(10);
+    let decision = compile("").decide(&ana(), &mesh()[0]);
+    let hot = Key::new("hot", &ana());
+    cache.insert(hot.clone(), decision.clone());
+    for n in 0..1000 {
+        cache.insert(Key::new(&n.to_string(), &ana()), decision.clone());
+        assert!(cache.get(&hot).is_some(), "dropped after {n}");
+        assert!(cache.len() <= 20);
+    }
+    assert!(cache.get(&Key::new("3", &ana())).is_none());
+}
