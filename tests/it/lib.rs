@@ -1,1 +1,1 @@
-//! x
+//! Nothing: the integration tests are the `it` program beside this file.

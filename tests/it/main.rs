@@ -1,1 +1,8 @@
-//! x
+//! The integration tests: one program, a module for each subject.
+//!
+//! `support` has the demo mesh (written once for each run) and the gateway over it. Tests whose names begin with
+//! `external_` need a program besides Rust; `cargo xtask test` sets those up, `--fast` leaves them out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod slt;
+mod support;

@@ -1,0 +1,218 @@
+//! The command line's surface. docs/cli.md is generated from it and held against it by a test.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused or failed: findings of level error, failed policy tests, a denied or failed query, no such user
+  2  wrong usage: unknown options, no mesh directory";
+
+const EXAMPLES: &str = "\
+Examples:
+  portcullis demo                                   a mesh with data, served on 127.0.0.1:32010
+  portcullis check                                  everything that is wrong in this mesh directory
+  portcullis query --as ana 'SELECT region, count(*) FROM orders.order_events GROUP BY region'
+  portcullis explain --as ana 'SELECT * FROM orders.order_events'
+  portcullis serve --tls-certificate cert.pem --tls-key key.pem";
+
+/// A federated SQL gateway for data meshes: contracts in, governed rows out over Arrow Flight SQL.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
+pub struct Cli {
+    /// The mesh directory: the one that holds portcullis.toml, catalogs/ and policies/.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "PORTCULLIS_MESH")]
+    pub mesh: PathBuf,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the demo mesh's tables (once), show what two people see of them, and serve them.
+    #[command(after_help = "Examples:\n  portcullis demo\n  portcullis demo --rows 10000 --once")]
+    Demo(DemoArgs),
+    /// Serve the mesh over Arrow Flight SQL until SIGTERM or ctrl-c; running queries are given time to end.
+    #[command(
+        after_help = "Examples:\n  portcullis serve\n  portcullis --mesh /srv/mesh serve --listen 0.0.0.0:32010 --tls-certificate cert.pem --tls-key key.pem"
+    )]
+    Serve(ServeArgs),
+    /// Check contracts, connections, policies, their tests, users and configuration.
+    #[command(after_help = "Prints `file:line:column: level[code]: message`. Exits with 1 if a finding is an error.")]
+    Check(CheckArgs),
+    /// Run one statement as a user, in this process.
+    #[command(
+        after_help = "Examples:\n  portcullis query --as ana 'SELECT count(*) FROM orders.order_events'\n  portcullis query --as frida --purpose fraud -f parquet -o flagged.parquet 'SELECT * FROM fintech_core.payment_transactions_enriched WHERE is_flagged'\n  echo 'SHOW TABLES' | portcullis query --as dev -"
+    )]
+    Query(QueryArgs),
+    /// Say what a user may see of a statement's tables, and why; never a value.
+    #[command(after_help = "Example:\n  portcullis explain --as ana 'SELECT * FROM customers.customer_profiles'")]
+    Explain(ExplainArgs),
+    /// Test, format and show access policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Search the audit journal.
+    #[command(
+        after_help = "Examples:\n  portcullis audit --user ana --limit 20\n  portcullis audit --table orders.order_events --since 2026-11-01 --status denied -f json"
+    )]
+    Audit(AuditArgs),
+    /// Help with users.yaml.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Order events to make; the other tables follow from it.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000_000))]
+    pub rows: u64,
+    /// Stop after showing, without serving.
+    #[arg(long)]
+    pub once: bool,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:32010")]
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen, instead of portcullis.toml's `listen.flight`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Certificate chain (PEM), instead of `listen.tls_certificate`.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key (PEM), instead of `listen.tls_key`.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// How to print findings.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct Asking {
+    /// The user to ask as (an entry of users.yaml).
+    #[arg(long = "as", value_name = "USER")]
+    pub user: String,
+    /// The purpose to ask for.
+    #[arg(long, value_name = "PURPOSE")]
+    pub purpose: Option<String>,
+    /// The statement; `-` reads it from standard input.
+    pub sql: String,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    pub asking: Asking,
+    /// How to print rows.
+    #[arg(short, long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+    /// Where to write rows, instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub asking: Asking,
+    /// How to print the answer.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Run policies/tests/*.yaml.
+    Test,
+    /// Format policies/**/*.cedar in place.
+    Fmt {
+        /// Change nothing; fail if a file would change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Who sees what: for each user, purpose and table the rows and columns.
+    #[command(after_help = "The text is stable: keep it in a file and review its changes with the policies.")]
+    Matrix,
+}
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Only this user's queries.
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Only queries of this table (`domain.table`) or domain.
+    #[arg(long, value_name = "NAME")]
+    pub table: Option<String>,
+    /// Only queries begun at or after this instant (`2026-11-01` or `2026-11-01T12:00:00Z`).
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::audit::instant)]
+    pub since: Option<i64>,
+    /// Only queries begun before this instant.
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::audit::instant)]
+    pub until: Option<i64>,
+    /// Only queries that ended so: success, error, cancelled, denied, running, interrupted.
+    #[arg(long, value_name = "OUTCOME")]
+    pub status: Option<portcullis_audit::EntryStatus>,
+    /// Only queries with this text in statement, purpose, reason, query id or policy id.
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+    /// At most so many, the newest first.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub limit: usize,
+    /// How to print them.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Print an argon2 hash for the `password` of an entry of users.yaml.
+    #[command(after_help = "Without --password, the password is the first line of standard input.")]
+    Hash {
+        /// The password (visible in the shell's history: for tests).
+        #[arg(long)]
+        password: Option<String>,
+    },
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    /// A table to read, of at most 1,000 rows.
+    Table,
+    /// Comma-separated values with a header.
+    Csv,
+    /// One JSON object a line.
+    Json,
+    /// An Arrow IPC file.
+    Arrow,
+    /// A Parquet file.
+    Parquet,
+}
+
+/// How lists are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Text to read.
+    Table,
+    /// JSON, one object a line.
+    Json,
+}

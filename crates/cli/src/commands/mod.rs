@@ -1,0 +1,10 @@
+//! One file for each command.
+
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod explain;
+pub mod policy;
+pub mod query;
+pub mod serve;
+pub mod user;

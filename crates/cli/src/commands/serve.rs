@@ -1,0 +1,79 @@
+//! `portcullis serve`: Flight SQL until somebody asks to stop.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_flight::TlsConfig;
+use portcullis_gateway::{Config, Gateway};
+use tokio::net::TcpListener;
+
+use crate::args::ServeArgs;
+use crate::mesh::{Failure, configuration};
+use crate::{OK, Streams};
+
+pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let mut config = configuration(mesh)?;
+    if let Some(address) = args.listen {
+        config.listen.flight = address;
+    }
+    if let (Some(certificate), Some(key)) = (args.tls_certificate, args.tls_key) {
+        // Paths of the command line start where the command was given, those of the file at the mesh directory.
+        config.listen.tls_certificate = Some(std::path::absolute(certificate)?);
+        config.listen.tls_key = Some(std::path::absolute(key)?);
+    }
+    let tls = tls(mesh, &config);
+    let address = config.listen.flight;
+    let listener = listen(address).await?;
+    let gateway = Gateway::open(mesh, config).await?;
+    for finding in gateway.findings() {
+        writeln!(streams.err, "{finding}")?;
+    }
+    let scheme = if tls.is_some() { "grpc+tls" } else { "grpc+tcp" };
+    writeln!(streams.err, "serving Flight SQL on {scheme}://{}", listener.local_addr()?)?;
+    until_stopped(gateway, listener, tls).await
+}
+
+/// Takes the address before anything else is done with it.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::failed(format!("cannot listen on `{address}`: {error} (hint: choose another with --listen)"))
+    })
+}
+
+/// Serves until SIGTERM or ctrl-c, then lets running queries end.
+pub async fn until_stopped(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    tls: Option<TlsConfig>,
+) -> Result<u8, Failure> {
+    let served = portcullis_flight::serve(Arc::clone(&gateway), listener, tls, stop_signal()).await;
+    gateway.shutdown().await;
+    served.map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(OK)
+}
+
+fn tls(mesh: &Path, config: &Config) -> Option<TlsConfig> {
+    let (certificate, key) = (config.listen.tls_certificate.as_ref()?, config.listen.tls_key.as_ref()?);
+    Some(TlsConfig { certificate: mesh.join(certificate), key: mesh.join(key) })
+}
+
+#[cfg(unix)]
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => drop(interrupt.await),
+    }
+}
+
+#[cfg(not(unix))]
+async fn stop_signal() {
+    drop(tokio::signal::ctrl_c().await);
+}
