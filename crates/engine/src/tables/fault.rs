@@ -9,8 +9,12 @@ use crate::EngineError;
 /// Why a table cannot be opened, planned or read. Texts never hold a credential, an object's path or a value.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
-    /// A store or catalogue did not answer, or refused.
+    /// A store or catalogue did not answer.
     Unavailable(String),
+    /// A store or catalogue refused our credentials, or they are missing.
+    Refused(String),
+    /// The store or catalogue answered that it does not have it.
+    Absent(String),
     /// The table is not what its contract says, or uses what we cannot read.
     Withheld(String),
     /// The table's own files contradict themselves.
@@ -24,7 +28,9 @@ impl Fault {
     pub(super) fn at(self, table: &str) -> EngineError {
         let table = table.to_owned();
         match self {
-            Fault::Unavailable(message) => EngineError::Unavailable { table, message },
+            Fault::Unavailable(message) | Fault::Refused(message) | Fault::Absent(message) => {
+                EngineError::Unavailable { table, message }
+            }
             Fault::Withheld(message) => EngineError::Withheld { table, message },
             Fault::Corrupt(message) => EngineError::Corrupt { table, message },
             Fault::Internal(message) => EngineError::Internal(format!("table `{table}`: {message}")),
@@ -40,15 +46,16 @@ impl Fault {
     pub(super) fn store(connection: &str, error: &object_store::Error) -> Fault {
         tracing::warn!(connection, %error, "the store failed");
         use object_store::Error as E;
-        let why = match error {
+        match error {
             E::NotFound { .. } => {
-                return Fault::Unavailable(format!("a file of it is not in the store of connection `{connection}`"));
+                Fault::Absent(format!("a file of it is not in the store of connection `{connection}`"))
             }
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => "refused the gateway's credentials",
-            E::InvalidPath { .. } => return Fault::Corrupt("a file of it has an invalid path".into()),
-            _ => "did not answer",
-        };
-        Fault::Unavailable(format!("the store of connection `{connection}` {why}"))
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+                Fault::Refused(format!("the store of connection `{connection}` refused the gateway's credentials"))
+            }
+            E::InvalidPath { .. } => Fault::Corrupt("a file of it has an invalid path".into()),
+            _ => Fault::Unavailable(format!("the store of connection `{connection}` did not answer")),
+        }
     }
 
     /// A failure inside the Iceberg library, which may hold one of the store.
@@ -63,7 +70,7 @@ impl Fault {
                 Fault::Withheld("it uses a feature of Iceberg that the gateway does not know".into())
             }
             iceberg::ErrorKind::TableNotFound | iceberg::ErrorKind::NamespaceNotFound => {
-                Fault::Unavailable(format!("the catalogue of connection `{connection}` does not have it"))
+                Fault::Absent(format!("the catalogue of connection `{connection}` does not have it"))
             }
             _ => Fault::Unavailable(format!("connection `{connection}` did not answer as it should")),
         }
@@ -79,7 +86,7 @@ impl Fault {
         let text = error.to_string();
         match error {
             deltalake::DeltaTableError::NotATable(_) => {
-                Fault::Unavailable(format!("there is no Delta table at its place in connection `{connection}`"))
+                Fault::Absent(format!("there is no Delta table at its place in connection `{connection}`"))
             }
             _ if text.contains("nsupported") => {
                 Fault::Withheld("it uses a feature of Delta that the gateway does not know".into())

@@ -15,6 +15,7 @@ mod plan;
 mod provider;
 mod prune;
 mod reshape;
+mod s3;
 mod scan;
 mod slot;
 mod source;
@@ -115,10 +116,14 @@ impl Tables {
         let opened = tokio::time::timeout(self.options.store_timeout, self.open(table, known)).await;
         let opened = opened
             .unwrap_or_else(|_| Err(Fault::Unavailable(format!("connection `{connection}` did not answer in time"))));
-        if let Err(Fault::Unavailable(_)) = &opened {
-            // The next attempt starts from nothing, with secrets read anew.
-            self.stores.forget(connection);
-            self.catalogues.forget(connection).await;
+        // The next attempt starts from nothing, with secrets read anew.
+        match &opened {
+            Err(Fault::Refused(_)) => {
+                self.stores.forget(connection);
+                self.catalogues.forget(connection).await;
+            }
+            Err(Fault::Unavailable(_)) => self.catalogues.forget(connection).await,
+            _ => {}
         }
         opened
     }
@@ -128,6 +133,8 @@ impl Tables {
         match (&connection.kind, &table.source.path) {
             (ConnectionKind::Directory { url, store }, SourcePath::Url(location)) => {
                 let root = self.stores.table_root(&connection.name, url, store, location)?;
+                // What is known through a store that was closed meanwhile is not known.
+                let known = known.filter(|known| Arc::ptr_eq(&known.root().root, &root.root));
                 match (table.format, known) {
                     (TableFormat::Iceberg, Some(Snapshot::Iceberg(known))) => {
                         IcebergTable::open(root, Some(&known)).await.map(Snapshot::Iceberg)

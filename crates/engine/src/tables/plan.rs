@@ -70,7 +70,7 @@ pub(super) struct PlannedFile {
 /// Files of equality deletes over the same columns.
 #[derive(Debug)]
 pub(super) struct EqualityDeletes {
-    /// Indices of the columns in the table schema of the data files' layout, which are those of the deletes' too.
+    /// Indices of the compared columns, among the columns of the data files' layouts.
     pub(super) columns: Vec<usize>,
     /// Whether they concern one partition each, and not all of the table.
     pub(super) partitioned: bool,
@@ -138,7 +138,7 @@ pub(super) struct RawFile {
     pub(super) path: Path,
     /// Length in bytes.
     pub(super) size: u64,
-    /// Tells it from another file that was written in its place before.
+    /// Tells it from another file that was written in its place before; the lower 16 bits do not count.
     pub(super) stamp: u64,
     /// Rows before deletes.
     pub(super) rows: Option<u64>,

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,10 +13,9 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
-use object_store::aws::AmazonS3Builder;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use portcullis_contract::{SecretRef, StoreOptions};
 use url::Url;
 
@@ -155,17 +155,25 @@ fn bucket_and_key(uri: &str) -> Option<(&str, &str)> {
 #[derive(Debug)]
 pub(super) struct Stores {
     mesh_dir: PathBuf,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     footer_bytes: usize,
     registry: Arc<Registry>,
     open: Mutex<HashMap<String, Arc<Root>>>,
+    opened: AtomicU64,
 }
 
 impl Stores {
     /// None is opened yet.
     pub(super) fn new(mesh_dir: PathBuf, timeout: Duration, footer_bytes: usize) -> Self {
         let mesh_dir = std::path::absolute(&mesh_dir).unwrap_or(mesh_dir);
-        Self { mesh_dir, timeout, footer_bytes, registry: Arc::default(), open: Mutex::default() }
+        Self {
+            mesh_dir,
+            timeout,
+            footer_bytes,
+            registry: Arc::default(),
+            open: Mutex::default(),
+            opened: AtomicU64::new(0),
+        }
     }
 
     /// Where scans find them.
@@ -209,21 +217,28 @@ impl Stores {
         Ok(TableRoot { root, base, declared: None })
     }
 
-    /// Forgets the stores of `connection`, so that secrets are read anew.
+    /// Closes the stores of `connection`, so that secrets are read anew.
     pub(super) fn forget(&self, connection: &str) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, root| root.connection != connection);
+        let mut registered = self.registry.stores.write().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, root| {
+            let kept = root.connection != connection;
+            if !kept {
+                registered.remove(&Registry::key(root.url.as_ref()));
+            }
+            kept
+        });
     }
 
     /// The text of a secret.
     pub(super) fn secret(&self, connection: &str, secret: &SecretRef) -> Result<String, Fault> {
         match secret {
             SecretRef::Env(name) => std::env::var(name).map_err(|_| {
-                Fault::Unavailable(format!("connection `{connection}` needs the environment variable `{name}`"))
+                Fault::Refused(format!("connection `{connection}` needs the environment variable `{name}`"))
             }),
             SecretRef::File(name) => std::fs::read_to_string(self.mesh_dir.join(name))
                 .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-                .map_err(|_| Fault::Unavailable(format!("connection `{connection}` needs the secret file `{name}`"))),
+                .map_err(|_| Fault::Refused(format!("connection `{connection}` needs the secret file `{name}`"))),
         }
     }
 
@@ -234,9 +249,8 @@ impl Stores {
     fn directory(&self, connection: &str, url: &str) -> Result<Arc<Root>, Fault> {
         let directory = self.absolute(url);
         self.get_or_open(format!("{connection}\n{}", directory.display()), |cache_url| {
-            let canonical = std::fs::canonicalize(&directory).map_err(|_| {
-                Fault::Unavailable(format!("the directory of connection `{connection}` does not exist"))
-            })?;
+            let canonical = std::fs::canonicalize(&directory)
+                .map_err(|_| Fault::Absent(format!("the directory of connection `{connection}` does not exist")))?;
             let store = LocalFileSystem::new_with_prefix(&canonical).map_err(|e| Fault::store(connection, &e))?;
             let place = Place::Directory { names: vec![directory.clone(), canonical] };
             Ok(self.root(connection, cache_url, Arc::new(store), place))
@@ -277,7 +291,7 @@ impl Stores {
         if let Some(root) = roots.get(&key) {
             return Ok(Arc::clone(root));
         }
-        let number = self.registry.stores.read().unwrap_or_else(PoisonError::into_inner).len();
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let url = ObjectStoreUrl::parse(format!("{SCHEME}://s{number}"))
             .map_err(|error| Fault::Internal(error.to_string()))?;
         let root = Arc::new(open(url)?);
@@ -285,60 +299,7 @@ impl Stores {
         roots.insert(key, Arc::clone(&root));
         Ok(root)
     }
-
-    fn s3(
-        &self,
-        connection: &str,
-        bucket: &str,
-        options: &StoreOptions,
-        vended: &HashMap<String, String>,
-    ) -> Result<Arc<dyn ObjectStore>, Fault> {
-        let secret = |reference: &Option<SecretRef>| {
-            reference.as_ref().map(|reference| self.secret(connection, reference)).transpose()
-        };
-        let from_catalogue = |name: &str| vended.get(name).cloned();
-        let (key_id, key, token) = match secret(&options.access_key_id)? {
-            Some(id) => (Some(id), secret(&options.secret_access_key)?, secret(&options.session_token)?),
-            None => (
-                from_catalogue("s3.access-key-id"),
-                from_catalogue("s3.secret-access-key"),
-                from_catalogue("s3.session-token"),
-            ),
-        };
-        let mut builder = if key_id.is_some() { AmazonS3Builder::new() } else { AmazonS3Builder::from_env() };
-        let region = options.region.clone().or_else(|| from_catalogue("s3.region"));
-        if key_id.is_some() || region.is_some() {
-            builder = builder.with_region(region.unwrap_or_else(|| "us-east-1".into()));
-        }
-        if let Some(endpoint) = options.endpoint.clone().or_else(|| from_catalogue("s3.endpoint")) {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let (Some(id), Some(key)) = (key_id, key) {
-            builder = builder.with_access_key_id(id).with_secret_access_key(key);
-        }
-        if let Some(token) = token {
-            builder = builder.with_token(token);
-        }
-        let client = ClientOptions::new()
-            .with_allow_http(options.allow_http)
-            .with_connect_timeout(self.timeout.min(Duration::from_secs(3)));
-        let retry = RetryConfig {
-            max_retries: 4,
-            retry_timeout: self.timeout,
-            backoff: BackoffConfig {
-                init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(2),
-                base: 2.0,
-            },
-        };
-        let store = builder
-            .with_bucket_name(bucket)
-            .with_allow_http(options.allow_http)
-            .with_virtual_hosted_style_request(options.virtual_hosted)
-            .with_client_options(client)
-            .with_retry(retry)
-            .build()
-            .map_err(|error| Fault::store(connection, &error))?;
-        Ok(Arc::new(store))
-    }
 }
+
+#[cfg(test)]
+mod tests;

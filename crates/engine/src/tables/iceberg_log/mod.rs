@@ -155,9 +155,7 @@ async fn highest(root: &TableRoot) -> Result<ObjectMeta, Fault> {
         .filter_map(|meta| Some((version_of(meta.location.filename()?)?, meta)))
         .max_by(|(a, x), (b, y)| (a, x.last_modified, &x.location).cmp(&(b, y.last_modified, &y.location)))
         .map(|(_, meta)| meta)
-        .ok_or_else(|| {
-            Fault::Unavailable(format!("there is no Iceberg table at its place in connection `{connection}`"))
-        })
+        .ok_or_else(|| Fault::Absent(format!("there is no Iceberg table at its place in connection `{connection}`")))
 }
 
 /// The version in `v12.metadata.json` or `00012-<uuid>.metadata.json`.

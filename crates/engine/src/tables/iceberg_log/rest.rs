@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use iceberg::{Catalog, CatalogBuilder, TableIdent};
+use iceberg::{Catalog, CatalogBuilder, ErrorKind, TableIdent};
 use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, REST_CATALOG_PROP_WAREHOUSE, RestCatalog, RestCatalogBuilder};
 use portcullis_contract::{RestAuth, StoreOptions};
 use tokio::sync::Mutex;
@@ -48,7 +48,14 @@ impl Catalogues {
         let catalogue = self.catalogue(connection, stores).await?;
         let ident = TableIdent::from_strs(name.split('.'))
             .map_err(|_| Fault::Withheld(format!("`{name}` is not a name of a table with its namespace")))?;
-        let table = catalogue.load_table(&ident).await.map_err(failed)?;
+        let table = match catalogue.load_table(&ident).await {
+            Ok(table) => table,
+            Err(error) if may_be_an_expired_token(&error, connection.auth) => {
+                catalogue.regenerate_token().await.map_err(failed)?;
+                catalogue.load_table(&ident).await.map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
         let metadata = table.metadata_ref();
         let version = match table.metadata_location() {
             Some(location) => location.to_owned(),
@@ -84,6 +91,12 @@ impl Catalogues {
         open.insert(key, Arc::clone(&catalogue));
         Ok(catalogue)
     }
+}
+
+/// The library keeps a token until told otherwise, and does not tell a refusal from other failures.
+fn may_be_an_expired_token(error: &iceberg::Error, auth: &RestAuth) -> bool {
+    let found = !matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::NamespaceNotFound);
+    found && matches!(auth, RestAuth::ClientCredentials { .. })
 }
 
 fn properties(connection: RestConnection<'_>, stores: &Stores) -> Result<HashMap<String, String>, Fault> {
