@@ -11,6 +11,7 @@
 mod access;
 mod check;
 pub mod config;
+mod credentials;
 mod describe;
 mod error;
 mod explain;

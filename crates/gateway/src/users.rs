@@ -130,7 +130,7 @@ fn value(reader: &Reader, name: &str, node: &Node, is_text: bool) -> Option<Attr
 
 fn check_hash(hash: &str) -> Result<(), String> {
     let parsed = PasswordHash::new(hash).map_err(|_| {
-        "the password is not an argon2 PHC string (`$argon2id$…`): make one with `portcullis hash-password`".to_owned()
+        "the password is not an argon2 PHC string (`$argon2id$…`): make one with `portcullis user hash`".to_owned()
     })?;
     Algorithm::try_from(parsed.algorithm)
         .and_then(|_| Params::try_from(&parsed).map_err(|_| argon2::password_hash::Error::ParamsMaxExceeded))

@@ -1,0 +1,127 @@
+//! Credentials: passwords become sessions, sessions become tokens, and what is handed out is signed.
+
+use crate::config::Span;
+use crate::error::{ErrorKind, GatewayError};
+use crate::gateway::{Gateway, now_ms};
+use crate::session::Session;
+use crate::signer::{Broken, Claims};
+use crate::state::State;
+
+impl Gateway {
+    /// Checks a password.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if user or password is wrong, `ResourceExhausted` after too many failed attempts.
+    pub async fn login(&self, user: &str, password: &str) -> Result<Session, GatewayError> {
+        let state = self.state();
+        self.logins.check(&state.users, user, password).await.inspect_err(|error| {
+            tracing::warn!(user, kind = error.kind.as_str(), "login refused");
+        })?;
+        Ok(Session::new(user, "password"))
+    }
+
+    /// A session of the command line on this machine (`--as`), which asks for no password.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such user.
+    pub fn local_session(&self, user: &str) -> Result<Session, GatewayError> {
+        match self.state().principal(user) {
+            Some(_) => Ok(Session::new(user, "local")),
+            None => {
+                let message = format!("there is no user `{user}` in `{}`", self.config().identity.users.display());
+                Err(GatewayError::new(ErrorKind::NotFound, message))
+            }
+        }
+    }
+
+    /// A signed, expiring bearer token for a session.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if the user has been removed meanwhile.
+    pub fn issue_token(&self, session: &Session) -> Result<String, GatewayError> {
+        let now_ms = now_ms();
+        let claims = Claims {
+            user: session.user().to_owned(),
+            session: session.id().to_owned(),
+            purpose: session.purpose().map(str::to_owned),
+            issued_ms: now_ms,
+            credential: self.credential(&self.state(), session.user())?,
+        };
+        self.signer.token(&claims, after(now_ms, self.config().identity.token_lifetime))
+    }
+
+    /// The session that a token stands for.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if it is forged or expired, or its user was removed or has another password now.
+    pub fn verify_token(&self, token: &str) -> Result<Session, GatewayError> {
+        let (claims, expires_ms) = self.signer.claims(token, now_ms()).map_err(|broken| match broken {
+            Broken::Expired => GatewayError::unauthenticated("the token has expired: log in again"),
+            Broken::Forged => GatewayError::unauthenticated("the token is not valid: log in again"),
+        })?;
+        let credential = self.credential(&self.state(), &claims.user)?;
+        if credential != claims.credential {
+            return Err(GatewayError::unauthenticated("the token is of before a change of password: log in again"));
+        }
+        let session = Session::resumed(claims.session, claims.user, "token", Some(expires_ms));
+        Ok(session.with_purpose(claims.purpose))
+    }
+
+    fn credential(&self, state: &State, user: &str) -> Result<String, GatewayError> {
+        let user = state.users.get(user).ok_or_else(removed)?;
+        Ok(self.signer.mark(user.password.as_deref().unwrap_or_default()))
+    }
+
+    /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
+    /// read it.
+    pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
+        self.signer.seal(kind, "", payload, after(now_ms(), self.config().identity.handle_lifetime))
+    }
+
+    /// The payload of something sealed.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if it is forged, of another kind, or expired.
+    pub fn unseal(&self, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        self.open_seal(kind, "", sealed)
+    }
+
+    /// As [`Gateway::seal`], and only this session's principal can unseal it.
+    pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
+        self.signer.seal(kind, session.user(), payload, after(now_ms(), self.config().identity.handle_lifetime))
+    }
+
+    /// As [`Gateway::unseal`], for what was sealed for this session's principal.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::unseal`], and if it was sealed for somebody else.
+    pub fn unseal_for(&self, session: &Session, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        self.open_seal(kind, session.user(), sealed)
+    }
+
+    fn open_seal(&self, kind: &str, audience: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
+        match self.signer.unseal(kind, audience, sealed, now_ms()) {
+            Ok((payload, _)) => Ok(payload.to_vec()),
+            Err(Broken::Expired) => Err(GatewayError::invalid(format!("the {kind} has expired: ask for a new one"))),
+            Err(Broken::Forged) => {
+                let message = format!("the {kind} is not one that this gateway made for this principal");
+                Err(GatewayError::invalid(message))
+            }
+        }
+    }
+}
+
+/// The user is not in the users file any more.
+pub(crate) fn removed() -> GatewayError {
+    GatewayError::unauthenticated("there is no such user any more: log in again")
+}
+
+fn after(now_ms: i64, span: Span) -> i64 {
+    now_ms.saturating_add(i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX))
+}
