@@ -16,6 +16,7 @@ pub mod schema;
 pub mod sql;
 
 mod error;
+mod stack;
 
 pub use error::GovernError;
 pub use explain::{AccessReport, explain_access};

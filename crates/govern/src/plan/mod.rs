@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, ParamValues, Result};
+use datafusion::common::{DataFusionError, ParamValues, Result, SchemaError};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::{ContextProvider, SqlToRel, object_name_to_table_reference};
@@ -38,6 +38,7 @@ pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
 use crate::mask::{MaskKey, Masks};
 use crate::policy::{Disclosure, PolicySnapshot, Subject};
 use crate::sql::{Statement, StatementKind};
+use crate::stack::deep;
 use context::{MeshContext, PlanRefusal, not_found, refusal};
 use governed::{Explanation, Parts};
 
@@ -66,7 +67,7 @@ impl Planner {
     /// `params` there must be a value for each.
     pub fn govern(&self, statement: &Statement, subject: &Subject, params: Option<ParamValues>) -> Verdict {
         let context = MeshContext::new(&self.snapshot, subject, self.system.as_ref(), &self.options);
-        match self.plan(statement, &context, params) {
+        match deep(|| self.plan(statement, &context, params)) {
             Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
             Err(error) => {
                 let reason = reason(&error);
@@ -166,7 +167,7 @@ fn reason(error: &DataFusionError) -> Reason {
     }
     let (kind, message) = match root {
         DataFusionError::Plan(message) => (ReasonKind::Invalid, message.clone()),
-        DataFusionError::SchemaError(inner, _) => (ReasonKind::Invalid, inner.to_string()),
+        DataFusionError::SchemaError(inner, _) => (ReasonKind::Invalid, schema_problem(inner)),
         DataFusionError::NotImplemented(message) => (ReasonKind::Unsupported, message.clone()),
         DataFusionError::Internal(_) => {
             (ReasonKind::Invalid, "the statement cannot be planned: it breaks a rule of the planner".to_string())
@@ -174,6 +175,20 @@ fn reason(error: &DataFusionError) -> Reason {
         other => (ReasonKind::Invalid, other.message().into_owned()),
     };
     Reason { kind, message: tidy(&message) }
+}
+
+/// A column that is not there is answered with all those that are: visible ones, no guesses.
+fn schema_problem(error: &SchemaError) -> String {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } if valid_fields.is_empty() => {
+            format!("column `{}` not found", field.flat_name())
+        }
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<_> = valid_fields.iter().map(|column| column.flat_name()).collect();
+            format!("column `{}` not found; there are {}", field.flat_name(), names.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// One line, without the planner's own framing.

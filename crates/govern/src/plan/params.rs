@@ -1,10 +1,12 @@
-//! Parameters of a statement: their types are inferred, and bound values are brought to those types where nothing of
-//! them is lost, so that describing and running a statement give the same columns.
+//! Parameters of a statement: their types are inferred where the statement tells them, and bound values are brought to
+//! those types where nothing of them is lost, so that describing and running a statement give the same columns. A
+//! parameter whose type nothing tells is described as text, and has the type of the value bound.
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ParamValues, Result, ScalarValue, plan_err};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::context::refusal;
 use super::verdict::ReasonKind;
@@ -48,7 +50,23 @@ pub(crate) fn parameters(plan: &LogicalPlan) -> Result<Vec<Parameter>> {
             parameter.data_type = field.map(|field| field.data_type().clone()).filter(|known| *known != DataType::Null);
         }
     }
+    limits(plan, &mut all)?;
     Ok(all)
+}
+
+/// LIMIT and OFFSET take whole numbers, which the planner does not infer.
+fn limits(plan: &LogicalPlan, all: &mut [Parameter]) -> Result<()> {
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(limit) = node {
+            for expr in [&limit.skip, &limit.fetch].into_iter().flatten() {
+                let Expr::Placeholder(placeholder) = expr.as_ref() else { continue };
+                let named = all.iter_mut().filter(|parameter| parameter.name == placeholder.id);
+                named.for_each(|parameter| parameter.data_type = Some(DataType::Int64));
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// The plan with values for all its parameters.

@@ -1,6 +1,7 @@
 //! The allow-list: what is not named here is refused.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::common::format::{ExplainFormat, ExplainStatementOptions};
 use datafusion::sql::parser::{ExplainStatement, Statement as DfStatement};
@@ -19,16 +20,13 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
     match &statement {
         Ast::Query(query) => {
             check_query(query)?;
-            Ok(Statement {
-                kind: StatementKind::Query,
-                query: Some(statement.clone()),
-                written: Written::Sql(Box::new(statement)),
-                subject: None,
-            })
+            let statement = Arc::new(statement);
+            let written = Written::Sql(Arc::clone(&statement));
+            Ok(Statement { kind: StatementKind::Query, query: Some(statement), written, subject: None })
         }
         Ast::Set(set) => {
             let kind = StatementKind::Set(setting(set)?);
-            Ok(Statement { kind, query: None, written: Written::Sql(Box::new(statement)), subject: None })
+            Ok(Statement { kind, query: None, written: Written::Sql(Arc::new(statement)), subject: None })
         }
         Ast::ShowTables { .. }
         | Ast::ShowSchemas { .. }
@@ -61,12 +59,9 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
             if let Ast::Query(query) = inner.as_ref() {
                 check_query(query)?;
             }
-            Ok(Statement {
-                kind: StatementKind::Explain(kind),
-                query: Some(inner.as_ref().clone()),
-                written: Written::Explain(inner),
-                subject: None,
-            })
+            let query = Arc::new(*inner);
+            let written = Written::Explain(Arc::clone(&query));
+            Ok(Statement { kind: StatementKind::Explain(kind), query: Some(query), written, subject: None })
         }
         _ => Err(GovernError::refused("EXPLAIN of anything but a query", "explain a SELECT, VALUES or WITH query")),
     }

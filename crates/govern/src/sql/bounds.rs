@@ -17,14 +17,14 @@ pub struct ParseLimits {
     pub max_bytes: usize,
     /// Nesting of parentheses, brackets, CASE and the like.
     pub max_depth: usize,
-    /// Operators chained at all open levels together (`a + b + c …`), and joins and set operations of the whole
-    /// statement: each makes the tree one deeper.
+    /// Depth of chains of operators (`a + b + c …`, `… OR …`) with what they hold; and the number of joins and set
+    /// operations of the whole statement.
     pub max_chain: usize,
 }
 
 impl Default for ParseLimits {
     fn default() -> Self {
-        ParseLimits { max_bytes: 256 * 1024, max_depth: 48, max_chain: 384 }
+        ParseLimits { max_bytes: 256 * 1024, max_depth: 48, max_chain: 256 }
     }
 }
 
@@ -41,39 +41,63 @@ pub(super) fn tokens(sql: &str, limits: &ParseLimits) -> Result<Vec<TokenWithSpa
     Ok(tokens)
 }
 
+/// What stands between two parentheses, up to now.
+#[derive(Default)]
+struct Level {
+    /// AND and OR: they bind loosest, so that each makes a chain one deeper.
+    loose: usize,
+    /// Other operators since the last of those, and the most that there were between two.
+    tight: usize,
+    most_tight: usize,
+    /// The deepest parenthesis of this item.
+    deepest: usize,
+    /// The deepest item before: a comma begins a new one.
+    items: usize,
+}
+
+impl Level {
+    fn item(&self) -> usize {
+        self.loose + self.most_tight.max(self.tight) + self.deepest
+    }
+
+    fn depth(&self) -> usize {
+        self.item().max(self.items) + 1
+    }
+}
+
 /// An upper bound on the depth of the syntax tree, in one pass.
 fn check_depth(tokens: &[TokenWithSpan], limits: &ParseLimits) -> Result<(), GovernError> {
-    // Operators seen so far at each open level; a comma starts its level anew.
-    let mut levels: Vec<usize> = vec![0];
-    let mut chained = 0_usize;
+    let mut outer: Vec<Level> = Vec::new();
+    let mut level = Level::default();
     let mut steps = 0_usize;
     for token in tokens {
         match weigh(&token.token) {
-            Weight::Open => levels.push(0),
-            Weight::Close if levels.len() > 1 => chained -= levels.pop().unwrap_or_default(),
-            Weight::Close => {}
-            Weight::Separator => {
-                if let Some(level) = levels.last_mut() {
-                    chained -= *level;
-                    *level = 0;
+            Weight::Open => outer.push(std::mem::take(&mut level)),
+            Weight::Close => {
+                if let Some(around) = outer.pop() {
+                    let depth = level.depth();
+                    level = around;
+                    level.deepest = level.deepest.max(depth);
                 }
             }
-            Weight::Chain => {
-                if let Some(level) = levels.last_mut() {
-                    *level += 1;
-                    chained += 1;
-                }
+            Weight::Separator => level = Level { items: level.items.max(level.item()), ..Level::default() },
+            Weight::Loose => {
+                level.loose += 1;
+                level.most_tight = level.most_tight.max(level.tight);
+                level.tight = 0;
             }
+            Weight::Tight => level.tight += 1,
             Weight::Step => steps += 1,
             Weight::Nothing => {}
         }
-        if levels.len() > limits.max_depth {
+        if outer.len() >= limits.max_depth {
             return Err(GovernError::TooDeep { limit: limits.max_depth });
         }
-        if chained > limits.max_chain || steps > limits.max_chain {
+        if level.depth() > limits.max_chain || steps > limits.max_chain {
             return Err(GovernError::TooDeep { limit: limits.max_chain });
         }
     }
+    // Parentheses that are left open do not parse.
     Ok(())
 }
 
@@ -81,7 +105,8 @@ enum Weight {
     Open,
     Close,
     Separator,
-    Chain,
+    Loose,
+    Tight,
     /// Deepens the plan wherever it stands.
     Step,
     Nothing,
@@ -95,9 +120,8 @@ fn weigh(token: &Token) -> Weight {
         Token::Word(word) => match word.keyword {
             Keyword::CASE => Weight::Open,
             Keyword::END => Weight::Close,
-            Keyword::AND
-            | Keyword::OR
-            | Keyword::NOT
+            Keyword::AND | Keyword::OR => Weight::Loose,
+            Keyword::NOT
             | Keyword::XOR
             | Keyword::IS
             | Keyword::IN
@@ -112,7 +136,7 @@ fn weigh(token: &Token) -> Weight {
             | Keyword::AT
             | Keyword::OVERLAPS
             | Keyword::MATCH
-            | Keyword::INTERVAL => Weight::Chain,
+            | Keyword::INTERVAL => Weight::Tight,
             Keyword::UNION
             | Keyword::INTERSECT
             | Keyword::EXCEPT
@@ -132,7 +156,7 @@ fn weigh(token: &Token) -> Weight {
         | Token::EOF => Weight::Nothing,
         Token::VerticalBarRightAngleBracket => Weight::Step,
         // Every other token is an operator or rare: counting it is cheap and safe.
-        _ => Weight::Chain,
+        _ => Weight::Tight,
     }
 }
 

@@ -11,11 +11,14 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 
 use crate::error::GovernError;
+use crate::stack::deep;
 
 pub use bounds::ParseLimits;
 pub use redact::REDACTED;
@@ -27,15 +30,15 @@ pub struct Statement {
     /// What the subject wrote, as it was parsed.
     written: Written,
     /// What is planned: the query itself, or the query that a `SHOW` stands for.
-    query: Option<ast::Statement>,
+    query: Option<Arc<ast::Statement>>,
     /// A table that must exist for the statement to mean anything.
     subject: Option<ast::ObjectName>,
 }
 
 #[derive(Debug, Clone)]
 enum Written {
-    Sql(Box<ast::Statement>),
-    Explain(Box<ast::Statement>),
+    Sql(Arc<ast::Statement>),
+    Explain(Arc<ast::Statement>),
 }
 
 /// The kinds of statements that are served.
@@ -96,6 +99,10 @@ pub enum Setting {
 /// is not served is refused in time proportional to [`ParseLimits`], whatever its size.
 pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> {
     let tokens = bounds::tokens(sql, limits)?;
+    deep(|| parse_tokens(tokens, limits))
+}
+
+fn parse_tokens(tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Statement, GovernError> {
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&bounds::DIALECT)
         .with_recursion_limit(limits.max_depth.saturating_mul(2).max(1))
@@ -128,19 +135,21 @@ impl Statement {
 
     /// The statement without its literals: each is a `?`. Made from the syntax tree, checked on the text.
     pub fn redacted(&self) -> String {
-        match &self.written {
+        deep(|| match &self.written {
             Written::Sql(statement) => redact::redacted(statement, ""),
             Written::Explain(statement) => redact::redacted(statement, "EXPLAIN "),
-        }
+        })
     }
 
     /// Names after FROM and JOIN as they were written, sorted, each once: names of common table expressions included.
     pub fn tables(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
         let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
-        let _: ControlFlow<()> = ast::visit_relations(statement.as_ref(), |name| {
-            names.insert(name.to_string());
-            ControlFlow::Continue(())
+        let _: ControlFlow<()> = deep(|| {
+            ast::visit_relations(statement.as_ref(), |name| {
+                names.insert(name.to_string());
+                ControlFlow::Continue(())
+            })
         });
         names.into_iter().collect()
     }
@@ -149,16 +158,18 @@ impl Statement {
     pub(crate) fn relations(&self) -> Vec<Vec<String>> {
         let mut names = BTreeSet::new();
         let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
-        let _: ControlFlow<()> = ast::visit_relations(statement.as_ref(), |name| {
-            names.extend(show::names(name).ok());
-            ControlFlow::Continue(())
+        let _: ControlFlow<()> = deep(|| {
+            ast::visit_relations(statement.as_ref(), |name| {
+                names.extend(show::names(name).ok());
+                ControlFlow::Continue(())
+            })
         });
         names.into_iter().collect()
     }
 
     /// The query to plan; none for settings.
     pub(crate) fn query(&self) -> Option<&ast::Statement> {
-        self.query.as_ref()
+        self.query.as_deref()
     }
 
     /// The table that `DESCRIBE` or `SHOW COLUMNS` is about.

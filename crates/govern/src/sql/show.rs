@@ -1,6 +1,7 @@
 //! SHOW and DESCRIBE as queries over `information_schema`, so that they see what every query sees.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     self, Ident, ObjectName, ObjectNamePart, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions,
@@ -45,7 +46,7 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
     };
     let query = Parser::parse_sql(&DIALECT, &sql).ok().and_then(|mut parsed| parsed.pop());
     let Some(query) = query else { return Err(GovernError::Syntax { message: "unusual name in SHOW".into() }) };
-    Ok(Statement { kind, query: Some(query), written: Written::Sql(Box::new(statement)), subject })
+    Ok(Statement { kind, query: Some(Arc::new(query)), written: Written::Sql(Arc::new(statement)), subject })
 }
 
 fn tables(options: &ShowStatementOptions) -> Result<String, GovernError> {

@@ -1,6 +1,6 @@
 //! A mesh of four tables: two to query, one to know of, one that is hidden.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -37,7 +37,7 @@ const POLICIES: &str = r#"
   when { resource has region && resource.region == "EU" };
 @id("clear") permit (principal in Group::"analysts", action == Action::"viewClear", resource)
   unless { resource.tags.contains(Tag::"pii") || resource.name == "secret" };
-@id("masked") permit (principal in Group::"analysts", action == Action::"viewMasked", resource)
+@id("masked") permit (principal in Group::"analysts", action in Action::"viewMasked", resource)
   when { resource.tags.contains(Tag::"pii") };
 @id("products") permit (principal in Group::"analysts", action in [Action::"discover", Action::"query"],
   resource == Table::"system.products");
@@ -91,7 +91,12 @@ impl SystemTables for System {
     }
 }
 
-pub(super) fn planner() -> Planner {
+pub(super) fn planner() -> &'static Planner {
+    static PLANNER: LazyLock<Planner> = LazyLock::new(make);
+    &PLANNER
+}
+
+fn make() -> Planner {
     let schema = Arc::new(Schema::new(vec![Field::new("reader", DataType::Utf8, true)]));
     let table = |name: &str| SystemTable { name: name.into(), schema: schema.clone(), description: String::new() };
     let system = System { tables: ["access_log", "findings", "products"].map(table).to_vec() };

@@ -37,7 +37,7 @@ fn hidden_tables_are_as_missing_ones() {
     for sql in ["SELECT * FROM salaries", "SELECT * FROM other.orders.events", "SELECT * FROM orders.event"] {
         let text = denied(sql);
         assert!(text.starts_with("not-found: table `"), "{text}");
-        assert!(!text.contains("orders.events` ") && !text.to_lowercase().contains("did you mean"), "{text}");
+        assert!(!text.to_lowercase().contains("did you mean"), "{text}");
     }
 }
 
@@ -97,7 +97,7 @@ fn errors_of_statements_are_plain() {
     assert!(denied("SELECT sum(id, id) FROM orders.events").starts_with("invalid: "));
     assert_eq!(denied("SET purpose = 'x'"), "unsupported: a setting is applied to the session, not planned");
     let text = denied("SELECT nope FROM orders.events");
-    assert!(text.starts_with("invalid: no field named nope"), "{text}");
+    assert!(text.starts_with("invalid: column `nope` not found; there are orders.events.id, "), "{text}");
 }
 
 /// Rows of the system table in a plan, as text.
