@@ -138,7 +138,7 @@ enum Classification {
 #[schemars(untagged)]
 enum InputPort {
     Name(String),
-    Port(InputPortKeys),
+    Port(Box<InputPortKeys>),
 }
 
 #[derive(JsonSchema)]
