@@ -21,9 +21,6 @@ const MAX_HEADERS: u32 = 64 << 10;
 const MAX_REQUEST: usize = 16 << 20;
 /// A silent connection is asked for a sign of life after this time, and closed if none comes in as much again.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long running calls may take after the shutdown was asked for.
-const GRACE: Duration = Duration::from_secs(30);
-
 /// Where the certificate for TLS is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
@@ -56,7 +53,7 @@ pub enum FlightError {
 }
 
 /// Serves Flight SQL on a listening socket until `shutdown` completes. Then no new call is taken, and running ones have
-/// 30 seconds to end.
+/// the time of `limits.drain` to end.
 ///
 /// # Errors
 /// If the TLS files cannot be used, or the socket fails.
@@ -66,6 +63,7 @@ pub async fn serve(
     tls: Option<TlsConfig>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), FlightError> {
+    let grace = gateway.config().limits.drain.duration();
     let service = FlightSql::new(gateway).map_err(|error| FlightError::Metadata(error.to_string()))?;
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -82,12 +80,12 @@ pub async fn serve(
     let deadline = async move {
         shutdown.await;
         let _ = stop.send(());
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(grace).await;
     };
     tokio::select! {
         ended = serving => ended.map_err(FlightError::Transport),
         () = deadline => {
-            tracing::warn!("calls were still running {} seconds after the shutdown began; they are cut off", GRACE.as_secs());
+            tracing::warn!(?grace, "calls were still running when the time of `limits.drain` was over; they are cut off");
             Ok(())
         }
     }

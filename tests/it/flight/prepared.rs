@@ -1,0 +1,70 @@
+//! Prepared statements and their parameters.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field};
+
+use super::{fetch, login, number, query};
+use crate::support::{block_on, served};
+
+fn parameters(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+#[test]
+fn prepared_statements_take_typed_parameters() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let sql = "SELECT count(*) FROM orders.order_events WHERE region = ? AND quantity > ?";
+        let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        let types: Vec<_> =
+            prepared.parameter_schema().unwrap().fields().iter().map(|field| field.data_type().clone()).collect();
+        assert_eq!(types, [DataType::Utf8, DataType::Int32]);
+        for region in ["EU", "US"] {
+            let columns: Vec<(&str, ArrayRef)> = vec![
+                ("region", Arc::new(StringArray::from(vec![region]))),
+                ("quantity", Arc::new(Int32Array::from(vec![1]))),
+            ];
+            prepared.set_parameters(parameters(columns)).unwrap();
+            let info = prepared.execute().await.unwrap();
+            let (_, bound) = fetch(&mut client, info).await;
+            let written = sql.replacen('?', &format!("'{region}'"), 1).replacen('?', "1", 1);
+            let literal = query(&mut client, &written).await;
+            assert!(number(&bound) > 0);
+            assert_eq!(number(&bound), number(&literal));
+        }
+        prepared.close().await.unwrap();
+    });
+}
+
+#[test]
+fn prepared_statements_refuse_what_cannot_be_bound() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let sql = "SELECT count(*) FROM orders.order_events WHERE quantity > ?";
+        let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        let info = prepared.execute().await.unwrap();
+        let error = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("the statement has 1 parameters, and none were bound"), "{error}");
+        prepared.set_parameters(parameters(vec![("q", Arc::new(Int64Array::from(vec![1, 2])))])).unwrap();
+        let error = prepared.execute().await.unwrap_err().to_string();
+        assert!(error.contains("more than one row of parameters"), "{error}");
+        let large = "x".repeat(2 << 20);
+        prepared.set_parameters(parameters(vec![("q", Arc::new(StringArray::from(vec![large])))])).unwrap();
+        let error = prepared.execute().await.unwrap_err().to_string();
+        assert!(error.contains("at most 1048576 bytes can be bound"), "{error}");
+    });
+}
+
+#[test]
+fn fields_of_prepared_parameters_are_nullable() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let sql = "SELECT CAST($1 AS INT) AS a, CAST($2 AS VARCHAR) AS b";
+        let prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        let schema = prepared.parameter_schema().unwrap();
+        let wanted = [Field::new("$1", DataType::Int32, true), Field::new("$2", DataType::Utf8, true)];
+        assert_eq!(schema.fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>(), wanted);
+    });
+}

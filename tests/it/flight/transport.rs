@@ -1,0 +1,92 @@
+//! Connections: TLS, limits, clients that hang up.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use arrow_flight::sql::client::FlightSqlServiceClient;
+use futures::TryStreamExt;
+use portcullis_audit::{EntryStatus, Query};
+use portcullis_flight::TlsConfig;
+use tonic::Code;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+use super::{failure, login, number, query, token, with};
+use crate::support::{self, block_on, served};
+
+#[test]
+fn a_client_that_hangs_up_cancels_its_query() {
+    block_on(async {
+        let mut client = login(served(), "frida").await;
+        let sql = "SELECT a.order_id, b.order_id AS other FROM orders.order_events a CROSS JOIN orders.order_events b";
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let token = client.token().unwrap().clone();
+        let ticket = info.endpoint[0].ticket.clone().unwrap();
+        let response = client.inner_mut().do_get(with(&token, ticket)).await.unwrap();
+        let id = response.metadata().get("x-portcullis-query-id").unwrap().to_str().unwrap().to_owned();
+        let mut messages = response.into_inner();
+        messages.try_next().await.unwrap().unwrap();
+        drop((messages, client));
+        let journal = support::mesh().join(&support::gateway().config().audit.dir);
+        let started = Instant::now();
+        loop {
+            let search = Query { text: Some(id.clone()), ..Query::default() };
+            let entry = portcullis_audit::search(&journal, &search).unwrap().flatten().next().unwrap();
+            if entry.status == EntryStatus::Cancelled {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(20), "{:?}", entry.status);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+}
+
+#[test]
+fn large_headers_pass_and_oversized_statements_are_refused() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        for number in 0..10 {
+            client.set_header(format!("x-parameter-{number}"), "v".repeat(5_000));
+        }
+        assert_eq!(number(&query(&mut client, "SELECT 1 AS one").await), 1);
+        let token = token(served(), "dev").await;
+        let status = failure(served(), &token, &format!("SELECT '{}'", "x".repeat(1 << 20))).await;
+        assert!(matches!(status.code(), Code::InvalidArgument | Code::ResourceExhausted), "{status}");
+        assert!(status.message().contains("1048576") || status.message().contains("1 MiB"), "{status}");
+    });
+}
+
+#[test]
+fn tls() {
+    let file = |name: &str| support::root().join("tests/clients/tls").join(name);
+    let tls = TlsConfig { certificate: file("certificate.pem"), key: file("key.pem") };
+    let served = support::serve(support::gateway(), Some(tls));
+    block_on(async {
+        let authority = Certificate::from_pem(std::fs::read(file("certificate.pem")).unwrap());
+        let trusting = ClientTlsConfig::new().ca_certificate(authority).domain_name("localhost");
+        let endpoint = Endpoint::from_shared(format!("https://{}", served.address)).unwrap();
+        let channel = endpoint.tls_config(trusting).unwrap().connect().await.unwrap();
+        let mut client = FlightSqlServiceClient::new(channel);
+        client.handshake("dev", "dev").await.unwrap();
+        assert_eq!(number(&query(&mut client, "SELECT 1 AS one").await), 1);
+        let plain = Endpoint::from_shared(format!("http://{}", served.address)).unwrap().connect().await;
+        if let Ok(channel) = plain {
+            assert!(FlightSqlServiceClient::new(channel).handshake("dev", "dev").await.is_err());
+        }
+    });
+}
+
+#[test]
+fn tls_files_that_cannot_be_used_are_named() {
+    let key = support::root().join("tests/clients/tls/key.pem");
+    block_on(async {
+        let serve = async |certificate: &Path| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let tls = TlsConfig { certificate: certificate.to_owned(), key: key.clone() };
+            portcullis_flight::serve(support::gateway(), listener, Some(tls), std::future::ready(())).await
+        };
+        let error = serve("nowhere.pem".as_ref()).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot read `nowhere.pem` for TLS: "), "{error}");
+        let error = serve(&support::root().join("README.md")).await.unwrap_err().to_string();
+        assert!(error.starts_with("the certificate or key for TLS cannot be used: "), "{error}");
+    });
+}
