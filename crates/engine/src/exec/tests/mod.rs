@@ -84,7 +84,8 @@ async fn errors_carry_no_value() {
 
 #[tokio::test]
 async fn what_fails_below_the_barrier_names_the_table_alone() {
-    let cases: [(fn() -> DataFusionError, &str); 4] = [
+    type Failure = fn() -> DataFusionError;
+    let cases: [(Failure, &str); 4] = [
         (
             || {
                 let source = "no such key".into();

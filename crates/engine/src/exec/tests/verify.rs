@@ -89,7 +89,7 @@ async fn physical_plans_that_lost_their_barrier() {
     );
 
     // Below an operator, and with the barrier's own input in the barrier's place.
-    let naked = Arc::clone(good.children()[0].children().first().copied().unwrap_or(&good.children()[0]));
+    let naked = Arc::clone(good.children()[0].children().first().copied().unwrap_or(good.children()[0]));
     let naked: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(lit(true), naked).unwrap());
     let empty: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(good.schema()));
     for (plan, expected) in [(naked, once.clone()), (empty, once.clone()), (Arc::clone(&good), Occurrences::new())] {

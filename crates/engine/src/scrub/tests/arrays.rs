@@ -26,7 +26,7 @@ pub struct Values<'a> {
 
 impl Values<'_> {
     fn is_null(&self, i: usize) -> bool {
-        if (self.hidden)(i) { mix(i + self.world * 7919) % 5 == 0 } else { i % 11 == 0 }
+        if (self.hidden)(i) { mix(i + self.world * 7919).is_multiple_of(5) } else { i.is_multiple_of(11) }
     }
 
     fn text(&self, i: usize, long: bool) -> String {
@@ -48,7 +48,7 @@ impl Values<'_> {
     }
 
     fn bit(&self, i: usize) -> bool {
-        if (self.hidden)(i) { mix(i + self.world) & 1 == 1 } else { i % 3 == 0 }
+        if (self.hidden)(i) { mix(i + self.world) & 1 == 1 } else { i.is_multiple_of(3) }
     }
 
     fn maybe(&self, i: usize, long: bool) -> Option<String> {
