@@ -106,10 +106,10 @@ impl Vocabulary {
         let mut found = BTreeSet::new();
         let mut open: Vec<&'a String> = groups.into_iter().collect();
         while let Some(group) = open.pop() {
-            if let Some((name, parents)) = self.groups.get_key_value(group) {
-                if found.insert(name.as_str()) {
-                    open.extend(parents);
-                }
+            if let Some((name, parents)) = self.groups.get_key_value(group)
+                && found.insert(name.as_str())
+            {
+                open.extend(parents);
             }
         }
         found

@@ -13,10 +13,11 @@ pub(crate) fn read(file: Option<&SourceFile>) -> Result<Vocabulary, Vec<Finding>
     let Some(file) = file else { return Ok(Vocabulary::default()) };
     let reader = Reader::new(file.path.as_str(), CODES);
     let mut vocabulary = Vocabulary::default();
-    if let Some(root) = reader.parse(&file.text) {
-        if let Some(map) = reader.mapping(&root, "the vocabulary").filter(|_| !root.is_null()) {
-            fill(&mut vocabulary, map);
-        }
+    if let Some(root) = reader.parse(&file.text)
+        && !root.is_null()
+        && let Some(map) = reader.mapping(&root, "the vocabulary")
+    {
+        fill(&mut vocabulary, map);
     }
     let findings: Vec<Finding> = reader.into_findings();
     if findings.iter().any(Finding::is_error) { Err(findings) } else { Ok(vocabulary) }

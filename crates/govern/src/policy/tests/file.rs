@@ -29,14 +29,14 @@ pub(super) fn read(
 ) -> (Vec<PolicyTest>, Vec<Finding>) {
     let reader = Reader::new(source.path.as_str(), CODES);
     let mut tests = Vec::new();
-    if let Some(root) = reader.parse(&source.text) {
-        if let Some(map) = reader.mapping(&root, "the file") {
-            if map.require("tests").is_some() {
-                let found = map.items("tests").iter();
-                tests = found.filter_map(|node| one(snapshot, principals, &reader, node)).collect();
-            }
-            map.finish(Level::Error);
+    if let Some(root) = reader.parse(&source.text)
+        && let Some(map) = reader.mapping(&root, "the file")
+    {
+        if map.require("tests").is_some() {
+            let found = map.items("tests").iter();
+            tests = found.filter_map(|node| one(snapshot, principals, &reader, node)).collect();
         }
+        map.finish(Level::Error);
     }
     (tests, reader.into_findings())
 }

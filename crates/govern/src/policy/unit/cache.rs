@@ -12,7 +12,7 @@ fn a_decision_is_kept_for_everything_that_it_depends_on() {
     assert!(Arc::ptr_eq(&first, &snapshot.decide(&later, &orders)), "nothing reads the time");
     let changes: [fn(&mut Subject); 6] = [
         |s| s.principal.id = "eve".into(),
-        |s| drop(s.principal.groups.insert("fraud".into())),
+        |s| s.principal.groups.extend(["fraud".to_owned()]),
         |s| drop(s.principal.attributes.remove("clearance")),
         |s| s.context.purpose = Some("fraud".into()),
         |s| s.context.authentication = "token".into(),

@@ -128,9 +128,7 @@ fn lists_are_sets() {
 }
 
 #[test]
-fn a_forbid_that_errs_on_a_row_hides_it() {
-    // `resource.region` is not guarded on the right of `||`: strict validation wants a guard, so it is `has` that errs
-    // nowhere; a NULL is what remains.
+fn the_policies_behind_a_filter_are_named() {
     let all = row_policy("all", "permit", "true");
     let forbid = row_policy("f", "forbid", "resource has region && resource.region == \"CH\"");
     let snapshot = compile(&(QUERY.to_owned() + &all + &forbid));
