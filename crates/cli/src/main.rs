@@ -6,10 +6,22 @@ use std::process::ExitCode;
 use portcullis::{FAILED, Streams};
 use tracing_subscriber::EnvFilter;
 
+/// Query engines allocate and free many large buffers on many threads; this allocator gives memory back and scales with cores.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Statements nest as deep as the limits allow; optimising and executing them recurses.
+const STACK: usize = 16 << 20;
+
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    std::panic::set_hook(Box::new(|panic| {
+        // A panic's text may quote a value of a row; where it happened does not.
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!("a task panicked at {place}; only what it worked on is affected");
+    }));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             writeln!(std::io::stderr(), "error: cannot start the runtime: {error}").ok();
