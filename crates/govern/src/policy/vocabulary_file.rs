@@ -14,7 +14,6 @@ pub(crate) fn read(file: Option<&SourceFile>) -> Result<Vocabulary, Vec<Finding>
     let reader = Reader::new(file.path.as_str(), CODES);
     let mut vocabulary = Vocabulary::default();
     if let Some(root) = reader.parse(&file.text)
-        && !root.is_null()
         && let Some(map) = reader.mapping(&root, "the vocabulary")
     {
         fill(&mut vocabulary, map);
