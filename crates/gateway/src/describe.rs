@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use portcullis_engine::wire_schema;
+use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, StatementKind};
 use portcullis_govern::{Verdict, parameter_schema};
 
 use crate::error::GatewayError;
-use crate::explain;
 use crate::gateway::Gateway;
 use crate::pipeline;
 use crate::session::Session;
@@ -40,6 +40,6 @@ pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) ->
         Verdict::Permit(plan, _) => plan,
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };
-    let schema = if plan.explain_only().is_some() { explain::schema() } else { wire_schema(&plan.schema()) };
+    let schema = if plan.explain_only().is_some() { explain_schema() } else { wire_schema(&plan.schema()) };
     Ok(Described { schema, parameters: parameter_schema(plan.parameters()), sets_option: false })
 }

@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
+use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict};
 use tokio::sync::OwnedSemaphorePermit;
@@ -124,7 +125,7 @@ impl<'a> Query<'a> {
         };
         self.record = self.decided(Decided::Permitted, decision, bound.snapshots());
         let explained = plan.explain_text().map(|text| explain::batch(text, &bound.explain()));
-        let schema = if explained.is_some() { explain::schema() } else { bound.schema() };
+        let schema = if explained.is_some() { explain_schema() } else { bound.schema() };
 
         let limit = self.gateway.config().limits.query_time.duration();
         let entry = self.gateway.journal().begin(self.record).await?;
