@@ -4,5 +4,10 @@
 //! `external_` need a program besides Rust; `cargo xtask test` sets those up, `--fast` leaves them out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bad_input;
+mod clients;
+mod differential;
+mod flight;
+mod seaweed;
 mod slt;
 mod support;

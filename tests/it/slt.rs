@@ -43,7 +43,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!();
+scripts!(hidden, joins, masks, queries, refused, row_filters, system_tables);
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("slt")

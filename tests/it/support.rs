@@ -22,7 +22,10 @@ pub const MASK_KEY: &str = "the tests' own mask key, 32 bytes and more";
 /// The runtime of everything that is shared: a test's own would end with the test.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap())
+    RUNTIME.get_or_init(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.thread_stack_size(portcullis::STACK_BYTES).enable_all().build().unwrap()
+    })
 }
 
 /// Runs a future to its end on the shared runtime.
@@ -198,7 +201,7 @@ pub fn tool(variable: &str, below_cache: &str) -> Option<PathBuf> {
 
 /// Says that a test did nothing, and why; with `CI=true` that is a failure.
 pub fn skipped(reason: &str) {
-    assert!(std::env::var("CI").is_ok_and(|ci| ci == "true") == false, "CI=true, and {reason}");
+    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "CI=true, and {reason}");
     eprintln!("skipped: {reason}");
 }
 

@@ -28,6 +28,9 @@ pub const FAILED: u8 = 1;
 /// Wrong usage.
 pub const USAGE: u8 = 2;
 
+/// Stack of a worker thread: optimising and running a plan recurses as deep as its statement is nested.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// Where a command writes to.
 pub struct Streams<'a> {
     /// Results.

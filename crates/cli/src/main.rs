@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use portcullis::{FAILED, Streams};
+use portcullis::{FAILED, STACK_BYTES, Streams};
 use tracing_subscriber::EnvFilter;
 
 /// Query engines allocate and free many large buffers on many threads; this allocator gives memory back and scales with cores.

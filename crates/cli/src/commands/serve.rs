@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use portcullis_contract::Level;
 use portcullis_flight::TlsConfig;
 use portcullis_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
@@ -26,7 +27,7 @@ pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Res
     let address = config.listen.flight;
     let listener = listen(address).await?;
     let gateway = Gateway::open(mesh, config).await?;
-    for finding in gateway.findings() {
+    for finding in gateway.findings().iter().filter(|finding| finding.level != Level::Info) {
         writeln!(streams.err, "{finding}")?;
     }
     let scheme = if tls.is_some() { "grpc+tls" } else { "grpc+tcp" };
