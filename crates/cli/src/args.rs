@@ -24,7 +24,14 @@ Examples:
 #[command(name = "portcullis", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), disable_help_subcommand = true)]
 pub struct Cli {
     /// The mesh directory: the one that holds portcullis.toml, catalogs/ and policies/.
-    #[arg(long, global = true, value_name = "DIR", default_value = ".", env = "PORTCULLIS_MESH")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        env = "PORTCULLIS_MESH",
+        hide_env_values = true
+    )]
     pub mesh: PathBuf,
 
     #[command(subcommand)]

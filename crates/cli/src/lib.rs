@@ -17,6 +17,7 @@ use std::io::Write;
 
 use clap::{CommandFactory, Parser};
 
+pub use commands::demo::ways_in;
 pub use mesh::{Failure, open_mesh};
 
 use args::{Cli, Command, PolicyCommand, UserCommand};

@@ -90,16 +90,31 @@ fn side_by_side(texts: &[String]) -> String {
 }
 
 /// Lines to paste, one for each kind of client. The password of every demo user is the user's name.
-fn ways_in(address: SocketAddr) -> String {
+pub fn ways_in(address: SocketAddr) -> String {
+    // pyarrow knows Flight, not Flight SQL: the statement is packed by hand (docs/clients/pyarrow.md).
+    let pyarrow = format!(
+        "import pyarrow.flight as f; part = lambda n, v: bytes([n << 3 | 2, len(v)]) + v; \
+         kind = b\"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery\"; \
+         sql = b\"SELECT region, count(*) AS n FROM orders.order_events GROUP BY region\"; \
+         c = f.connect(\"grpc://{address}\"); o = f.FlightCallOptions(headers=[c.authenticate_basic_token(\"ana\", \"ana\")]); \
+         i = c.get_flight_info(f.FlightDescriptor.for_command(part(1, kind) + part(2, part(1, sql))), o); \
+         print(c.do_get(i.endpoints[0].ticket, o).read_all())"
+    );
+    let adbc = format!(
+        "import adbc_driver_flightsql.dbapi as d; \
+         c = d.connect(\"grpc://{address}\", db_kwargs={{\"username\": \"dev\", \"password\": \"dev\"}}, autocommit=True); \
+         u = c.cursor(); u.execute(\"SELECT customer_id, amount FROM orders.order_events LIMIT 5\"); print(u.fetch_arrow_table())"
+    );
+    let jdbc =
+        format!("jdbc:arrow-flight-sql://{address}/?useEncryption=false&user=frida&password=frida&purpose=fraud");
     format!(
-        r#"serving on grpc+tcp://{address} (ctrl-c stops); users ana, dev, frida, petra, audrey: the password is the name
-
-  pyarrow   python3 -c 'import pyarrow.flight as f; c = f.connect("grpc://{address}"); o = f.FlightCallOptions(headers=[c.authenticate_basic_token("ana", "ana")]); from pyarrow.flight import FlightDescriptor as D; print(c.get_tables(o) if hasattr(c, "get_tables") else "connected as ana")'
-  ADBC      python3 -c 'import adbc_driver_flightsql.dbapi as d; c = d.connect("grpc://{address}", db_kwargs={{"username": "ana", "password": "ana"}}); u = c.cursor(); u.execute("SELECT region, count(*) FROM orders.order_events GROUP BY region"); print(u.fetch_arrow_table())'
-  JDBC      jdbc:arrow-flight-sql://{address}/?useEncryption=false&user=frida&password=frida&purpose=fraud
-  CLI       portcullis query --as dev 'SELECT region, count(*) FROM orders.order_events GROUP BY region'
-  why       portcullis explain --as ana 'SELECT * FROM customers.customer_profiles'
-"#
+        "serving Flight SQL on grpc://{address}, ctrl-c stops\n\
+         users: ana, dev, frida (purpose fraud), petra, audrey; the password is the name\n\n\
+         pyarrow  python3 -c '{pyarrow}'\n\n\
+         ADBC     python3 -c '{adbc}'\n\n\
+         JDBC     {jdbc}\n\n\
+         CLI      portcullis query --as dev 'SELECT customer_id, amount FROM orders.order_events LIMIT 5'\n         \
+         portcullis explain --as ana 'SELECT * FROM customers.customer_profiles'"
     )
 }
 
