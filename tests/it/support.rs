@@ -33,6 +33,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(future)
 }
 
+/// Does blocking work on a thread of its own, so that tests with a runtime around them may ask for shared things too.
+fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
+}
+
 /// The clone's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -48,7 +53,7 @@ pub fn mesh() -> &'static Path {
         let mesh = base.join(format!("mesh-{}", std::process::id()));
         std::fs::remove_dir_all(&mesh).ok();
         copy_mesh_files(&mesh);
-        block_on(portcullis::demo::lake::ensure(&mesh, EVENTS, true)).unwrap();
+        aside(|| block_on(portcullis::demo::lake::ensure(&mesh, EVENTS, true)).unwrap());
         mesh
     })
 }
@@ -70,9 +75,7 @@ fn copy_mesh_files(to: &Path) {
     for name in ["catalogs", "policies"] {
         copy(&root().join(name), &to.join(name));
     }
-    for name in ["users.yaml"] {
-        std::fs::copy(root().join(name), to.join(name)).unwrap();
-    }
+    std::fs::copy(root().join("users.yaml"), to.join("users.yaml")).unwrap();
     std::fs::write(to.join("mask.key"), MASK_KEY).unwrap();
     let mut config = std::fs::read_to_string(root().join("portcullis.toml")).unwrap();
     assert!(!config.contains("\n[secrets]"), "the demo's portcullis.toml has no secrets of its own");
@@ -117,7 +120,7 @@ pub async fn open(mesh: &Path) -> Result<Arc<Gateway>, GatewayError> {
 /// The gateway over the shared mesh.
 pub fn gateway() -> Arc<Gateway> {
     static GATEWAY: OnceLock<Arc<Gateway>> = OnceLock::new();
-    Arc::clone(GATEWAY.get_or_init(|| block_on(open(mesh())).unwrap()))
+    Arc::clone(GATEWAY.get_or_init(|| aside(|| block_on(open(mesh())).unwrap())))
 }
 
 /// A session of the command line's kind.
@@ -164,7 +167,7 @@ impl Drop for Served {
 
 /// Serves a gateway on a port of its own.
 pub fn serve(gateway: Arc<Gateway>, tls: Option<portcullis_flight::TlsConfig>) -> Served {
-    let listener = block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let listener = aside(|| block_on(TcpListener::bind(("127.0.0.1", 0))).unwrap());
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     runtime().spawn(async move {

@@ -29,7 +29,7 @@ enum Kind<W: Write + Send> {
     Table { to: W, shown: Vec<RecordBatch> },
     Csv(Box<csv::Writer<W>>),
     Json(LineDelimitedWriter<W>),
-    Arrow(FileWriter<W>),
+    Arrow(Box<FileWriter<W>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
@@ -44,7 +44,7 @@ impl<W: Write + Send> RowWriter<W> {
                 Kind::Csv(Box::new(writer))
             }
             RowFormat::Json => Kind::Json(LineDelimitedWriter::new(to)),
-            RowFormat::Arrow => Kind::Arrow(FileWriter::try_new(to, &schema)?),
+            RowFormat::Arrow => Kind::Arrow(Box::new(FileWriter::try_new(to, &schema)?)),
             RowFormat::Parquet => {
                 let writer = ArrowWriter::try_new(to, SchemaRef::clone(&schema), None).map_err(ArrowError::from)?;
                 Kind::Parquet(Box::new(writer))

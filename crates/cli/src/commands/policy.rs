@@ -76,7 +76,7 @@ pub async fn matrix(mesh: &Path, streams: &mut Streams<'_>) -> Result<u8, Failur
 fn matrix_text(gateway: &Gateway) -> Result<String, Failure> {
     let mut lines = Vec::new();
     for user in gateway.users() {
-        lines.push(format!("{user}"));
+        lines.push(user.clone());
         for table in gateway.table_names() {
             let plain = cell(&gateway.explain_table(&session(gateway, &user, None)?, &table)?);
             lines.push(format!("  {table}: {plain}"));
@@ -98,6 +98,9 @@ fn cell(table: &TableReport) -> String {
     }
     if !table.query || table.undecided.is_some() {
         return "may be discovered, no rows".to_string();
+    }
+    if table.columns.is_empty() {
+        return "may be queried".to_string();
     }
     let mut by_disclosure: Vec<(&str, Vec<&str>)> = Vec::new();
     for column in &table.columns {
