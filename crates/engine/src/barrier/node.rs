@@ -263,13 +263,22 @@ impl ExecutionPlan for BarrierExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// Inexact counts, for the order of joins, and nothing about columns. Where rows are hidden, only their order of magnitude.
+    /// Inexact estimates, for the order of joins. Where rows are hidden: their count's order of magnitude, and nothing about
+    /// columns. Where none is: also what is known of the columns that are shown as they are, since the principal may ask for it.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
         let mut statistics = Statistics::new_unknown(&self.schema);
         if let Some(input) = inputs.first() {
             let hides = self.filter.is_some();
             statistics.num_rows = coarse(input.num_rows, hides);
             statistics.total_byte_size = coarse(input.total_byte_size, hides);
+            if !hides {
+                for (known, output) in statistics.column_statistics.iter_mut().zip(&self.outputs) {
+                    let below = output.clear().and_then(|column| input.column_statistics.get(column.index()));
+                    if let Some(below) = below {
+                        *known = below.clone().to_inexact();
+                    }
+                }
+            }
         }
         Ok(Arc::new(statistics))
     }
