@@ -7,9 +7,10 @@
 //!   metadata comes from nothing but what the gateway says that this session's principal may discover.
 //!
 //! `service.rs` is the list of calls, each of which authenticates first (`auth.rs`). `command.rs` says what a descriptor
-//! or ticket asks for; `statement.rs`, `prepared.rs` and `metadata/` answer it; `encode.rs` is the only way for rows to
-//! leave, and `status.rs` the only place where an error becomes a gRPC status. Nothing is kept between calls: tickets
-//! and handles carry all they stand for, signed and bound to their principal, so that any replica serves them.
+//! or ticket asks for; `statement.rs`, `prepared.rs` and `metadata/` answer it; `wire.rs` has the one form of a result's
+//! schema, `encode.rs` is the only way for rows to leave, and `status.rs` the only place where an error becomes a gRPC
+//! status. Nothing is kept between calls: tickets and handles carry all they stand for, signed and bound to their
+//! principal, so that any replica serves them.
 
 mod action;
 mod auth;
@@ -27,5 +28,6 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod wire;
 
 pub use server::{FlightError, TlsConfig, serve};

@@ -16,6 +16,7 @@ use crate::command;
 use crate::info;
 use crate::status;
 use crate::ticket::Statement;
+use crate::wire;
 
 /// The protocol's `ActionCreatePreparedStatementResult`, with the field that arrow-flight does not have yet.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -44,8 +45,8 @@ pub(crate) async fn create(
     let described = gateway.describe(session, &request.query).await.map_err(status::from_gateway)?;
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: Statement::new(session, request.query).into_handle(gateway, session),
-        dataset_schema: info::schema_bytes(&described.schema)?,
-        parameter_schema: info::schema_bytes(&described.parameters)?,
+        dataset_schema: info::schema_bytes(&wire::schema(&described.schema))?,
+        parameter_schema: info::schema_bytes(&wire::parameters(&described.parameters))?,
         is_update: Some(described.sets_option),
     })
 }
@@ -55,7 +56,7 @@ pub(crate) async fn describe(gateway: &Gateway, session: &Session, handle: &[u8]
     let statement = Statement::from_handle(gateway, session, handle)?;
     let session = statement.session(session);
     let described = gateway.describe(&session, &statement.sql).await.map_err(status::from_gateway)?;
-    Ok(described.schema)
+    Ok(wire::schema(&described.schema))
 }
 
 /// Binds the parameters of a `DoPut`: the answer is a new handle, which has them.

@@ -13,6 +13,7 @@ use tonic::Status;
 use crate::command;
 use crate::status;
 use crate::ticket::Statement;
+use crate::wire;
 
 /// Rows to be streamed.
 pub(crate) struct Rows {
@@ -40,7 +41,7 @@ pub(crate) async fn describe(
     command::no_transaction(query.transaction_id.as_deref())?;
     let described = gateway.describe(session, &query.query).await.map_err(status::from_gateway)?;
     let ticket = Statement::new(session, query.query).into_ticket(gateway, session);
-    Ok((described.schema, ticket))
+    Ok((wire::schema(&described.schema), ticket))
 }
 
 /// Runs a statement. The principal is authorised now, whatever held when the ticket or handle was made.
@@ -49,9 +50,13 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, session: &Session, statement: &S
     let parameters = statement.parameters()?;
     let rows = gateway.query(&session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
     let query_id = rows.query_id().to_owned();
-    let schema = rows.schema();
-    let id = query_id.clone();
-    let batches = rows.map(move |batch| batch.map_err(|error| status::from_query(error, &id))).boxed();
+    let schema = wire::schema(&rows.schema());
+    let (id, announced) = (query_id.clone(), Arc::clone(&schema));
+    let batches = rows.map(move |batch| match batch {
+        Ok(batch) => wire::batch(batch, &announced).map_err(|error| status::internal("handing on a batch", error)),
+        Err(error) => Err(status::from_query(error, &id)),
+    });
+    let batches = batches.boxed();
     Ok(Rows { schema, batches, query_id: Some(query_id) })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, LargeListArray, RecordBatch, StringArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::{Command, CommandStatementQuery, ProstMessageExt};
@@ -19,7 +19,7 @@ use tonic::{Code, Status};
 use crate::auth::{self, Credential};
 use crate::encode::{self, Encoder};
 use crate::session_options::{self, ErrorValue, OptionValue, SetRequest};
-use crate::{command, status};
+use crate::{command, status, wire};
 
 fn headers(pairs: &[(&'static str, &str)]) -> MetadataMap {
     let mut metadata = MetadataMap::new();
@@ -111,6 +111,24 @@ fn session_options_know_the_catalog_and_nothing_else() {
     assert_eq!(session_options::get().options["catalog"].text.as_deref(), Some("mesh"));
 }
 
+#[test]
+fn results_have_one_form_of_schema() {
+    let remarks = HashMap::from([("ARROW:FLIGHT:SQL:REMARKS".to_owned(), "an id".to_owned())]);
+    let literal = Schema::new(vec![Field::new("id", DataType::Int64, false).with_metadata(remarks)]);
+    let unknown = Schema::new(vec![Field::new("id", DataType::Int64, true)]);
+    let announced = wire::schema(&unknown);
+    assert_eq!(wire::schema(&literal), announced);
+    let ids: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let batch = RecordBatch::try_new(Arc::new(literal), vec![ids]).unwrap();
+    let sent = wire::batch(batch, &announced).unwrap();
+    assert_eq!((sent.schema(), sent.num_rows()), (announced, 2));
+    let views = DataType::List(Arc::new(Field::new("item", DataType::Utf8View, true)));
+    let parameters = Schema::new(vec![Field::new("$1", DataType::Utf8View, false), Field::new("$2", views, true)]);
+    let texts = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
+    let wanted = Schema::new(vec![Field::new("$1", DataType::Utf8, true), Field::new("$2", texts, true)]);
+    assert_eq!(*wire::parameters(&parameters), wanted);
+}
+
 async fn messages(
     batches: Vec<Result<RecordBatch, Status>>,
     options: IpcWriteOptions,
@@ -160,7 +178,7 @@ async fn a_result_without_rows_is_a_schema_and_one_empty_batch() {
         let batches = decode(sent).await;
         assert_eq!((batches.len(), batches[0].num_rows(), batches[0].num_columns()), (1, 0, 3));
     }
-    let nothing = Arc::new(arrow::datatypes::Schema::empty());
+    let nothing = Arc::new(Schema::empty());
     let encoder = Encoder::new(nothing, stream::empty().boxed(), IpcWriteOptions::default());
     assert_eq!(encoder.count().await, 1, "a result without columns has no batch either");
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{Any, Command, CommandPreparedStatementQuery, CommandStatementUpdate, ProstMessageExt};
+use arrow_flight::sql::{
+    ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, Any, Command,
+    CommandPreparedStatementQuery, CommandStatementUpdate, ProstMessageExt,
+};
 use arrow_flight::{Action, Criteria, Empty, FlightData, FlightDescriptor, HandshakeRequest, Ticket};
 use futures::{TryStreamExt, stream};
 use portcullis_gateway::Config;
@@ -87,8 +90,14 @@ fn tickets_and_handles_are_of_no_use_to_others() {
     block_on(async {
         let mut frida = login(served(), "frida").await;
         let info = frida.execute(EVENTS.to_owned(), None).await.unwrap();
-        let prepared = frida.prepare(EVENTS.to_owned(), None).await.unwrap();
-        let handle = CommandPreparedStatementQuery { prepared_statement_handle: prepared.handle().unwrap().clone() };
+        let create = ActionCreatePreparedStatementRequest { query: EVENTS.to_owned(), transaction_id: None };
+        let action = Action::new("CreatePreparedStatement", create.as_any().encode_to_vec());
+        let token_of_frida = frida.token().unwrap().clone();
+        let results = frida.inner_mut().do_action(with(&token_of_frida, action)).await.unwrap().into_inner();
+        let results: Vec<_> = results.try_collect().await.unwrap();
+        let created = Any::decode(results[0].body.clone()).unwrap();
+        let created: ActionCreatePreparedStatementResult = created.unpack().unwrap().unwrap();
+        let handle = CommandPreparedStatementQuery { prepared_statement_handle: created.prepared_statement_handle };
         let stolen = [info.endpoint[0].ticket.clone().unwrap().ticket, handle.as_any().encode_to_vec().into()];
         let mut raw = FlightServiceClient::new(channel(served()).await);
         let (ana, frida) = (token(served(), "ana").await, token(served(), "frida").await);

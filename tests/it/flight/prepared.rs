@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
 
 use super::{fetch, login, number, query};
@@ -57,14 +57,34 @@ fn prepared_statements_refuse_what_cannot_be_bound() {
     });
 }
 
+/// A bound value is a literal to the plan, which is never NULL; the column's schema must not show that.
+#[test]
+fn a_bound_statement_returns_the_schema_that_was_announced() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let sql = "SELECT CAST(? AS INT) AS number, upper(CAST(? AS VARCHAR)) AS text";
+        let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        let announced = prepared.dataset_schema().unwrap().clone();
+        let columns: Vec<(&str, ArrayRef)> =
+            vec![("1", Arc::new(Int32Array::from(vec![7]))), ("2", Arc::new(StringArray::from(vec!["seven"])))];
+        prepared.set_parameters(parameters(columns)).unwrap();
+        let info = prepared.execute().await.unwrap();
+        assert_eq!(info.clone().try_decode_schema().unwrap(), announced);
+        let (streamed, batches) = fetch(&mut client, info).await;
+        assert_eq!(*streamed, announced);
+        assert_eq!(batches[0].column(1).as_string::<i32>().value(0), "SEVEN");
+    });
+}
+
 #[test]
 fn fields_of_prepared_parameters_are_nullable() {
     block_on(async {
         let mut client = login(served(), "dev").await;
-        let sql = "SELECT CAST($1 AS INT) AS a, CAST($2 AS VARCHAR) AS b";
+        let sql = "SELECT order_id FROM orders.order_events WHERE quantity > $1 AND region = $2 AND $3 IS NULL";
         let prepared = client.prepare(sql.to_owned(), None).await.unwrap();
         let schema = prepared.parameter_schema().unwrap();
-        let wanted = [Field::new("$1", DataType::Int32, true), Field::new("$2", DataType::Utf8, true)];
+        let wanted = [("$1", DataType::Int32), ("$2", DataType::Utf8), ("$3", DataType::Utf8)]
+            .map(|(name, data_type)| Field::new(name, data_type, true));
         assert_eq!(schema.fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>(), wanted);
     });
 }
