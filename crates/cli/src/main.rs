@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use portcullis::{FAILED, STACK_BYTES, Streams};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Query engines allocate and free many large buffers on many threads; this allocator gives memory back and scales with cores.
 #[global_allocator]
@@ -12,7 +15,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    // Our own events only: those of parsers and planners below quote statements and their literals.
+    let ours = filter_fn(|event| event.target().starts_with("portcullis"));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    tracing_subscriber::registry().with(log.with_filter(filter.and(ours))).init();
     std::panic::set_hook(Box::new(|panic| {
         // A panic's text may quote a value of a row; where it happened does not.
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);

@@ -35,8 +35,13 @@ pub fn arrow_type(data_type: &FieldType) -> DataType {
         FieldType::Binary => DataType::BinaryView,
         FieldType::List(element) => DataType::new_list(arrow_type(element), true),
         FieldType::Map(key, value) => {
+            // `map['key']` compares keys with a literal, and the kernel for it has no text views.
+            let key = match key.as_ref() {
+                FieldType::String => DataType::Utf8,
+                other => arrow_type(other),
+            };
             let entries = Fields::from(vec![
-                Field::new("key", arrow_type(key), false),
+                Field::new("key", key, false),
                 Field::new("value", arrow_type(value), true),
             ]);
             DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
