@@ -40,10 +40,8 @@ pub fn arrow_type(data_type: &FieldType) -> DataType {
                 FieldType::String => DataType::Utf8,
                 other => arrow_type(other),
             };
-            let entries = Fields::from(vec![
-                Field::new("key", key, false),
-                Field::new("value", arrow_type(value), true),
-            ]);
+            let entries =
+                Fields::from(vec![Field::new("key", key, false), Field::new("value", arrow_type(value), true)]);
             DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false)
         }
         FieldType::Struct(fields) => {
