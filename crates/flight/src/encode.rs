@@ -53,7 +53,7 @@ pub(crate) struct Encoder {
     context: IpcWriteContext,
     ready: VecDeque<FlightData>,
     slices: Slices,
-    /// What is sent if the stream ends without a row: the JDBC driver learns the columns of metadata from a batch.
+    /// What is sent if the stream ends without a row, for clients that learn the columns from a batch.
     empty: Option<RecordBatch>,
     done: bool,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Int64Array, LargeListArray, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::{Command, CommandStatementQuery, ProstMessageExt};
@@ -122,10 +122,19 @@ fn results_have_one_form_of_schema() {
     let batch = RecordBatch::try_new(Arc::new(literal), vec![ids]).unwrap();
     let sent = wire::batch(batch, &announced).unwrap();
     assert_eq!((sent.schema(), sent.num_rows()), (announced, 2));
+    let instant = |unit| Field::new("$3", DataType::Timestamp(unit, Some("+00:00".into())), true);
     let views = DataType::List(Arc::new(Field::new("item", DataType::Utf8View, true)));
-    let parameters = Schema::new(vec![Field::new("$1", DataType::Utf8View, false), Field::new("$2", views, true)]);
+    let parameters = Schema::new(vec![
+        Field::new("$1", DataType::Utf8View, false),
+        Field::new("$2", views, true),
+        instant(TimeUnit::Microsecond),
+    ]);
     let texts = DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)));
-    let wanted = Schema::new(vec![Field::new("$1", DataType::Utf8, true), Field::new("$2", texts, true)]);
+    let wanted = Schema::new(vec![
+        Field::new("$1", DataType::Utf8, true),
+        Field::new("$2", texts, true),
+        instant(TimeUnit::Millisecond),
+    ]);
     assert_eq!(*wire::parameters(&parameters), wanted);
 }
 

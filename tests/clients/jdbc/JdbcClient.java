@@ -90,8 +90,7 @@ public class JdbcClient {
     }
     facts.put("columns", columns);
     facts.put("primary_keys", rows(metadata.getPrimaryKeys(null, "orders", "order_events")));
-    ResultSet imported = metadata.getImportedKeys(null, "orders", "order_events");
-    facts.put("imported_keys", imported.getMetaData().getColumnCount() + " columns, " + count(imported) + " rows");
+    facts.put("imported_keys", count(metadata.getImportedKeys(null, "orders", "order_events")));
     count(metadata.getExportedKeys(null, "orders", "order_events"));
     count(metadata.getCrossReference(null, "orders", "order_events", null, "orders", "customer_orders_v1"));
     count(metadata.getTypeInfo());
@@ -124,32 +123,40 @@ public class JdbcClient {
     void bind(PreparedStatement statement) throws SQLException;
   }
 
+  /** Each value is bound where the statement gives the parameter its type, and compared with the same value written out. */
   private static Map<String, Object> parameters(Connection connection) throws SQLException {
     Timestamp stamp = Timestamp.valueOf("2024-05-01 12:34:56.789");
     Map<String, Bind> kinds = new LinkedHashMap<>();
-    kinds.put("VARCHAR", statement -> statement.setString(1, "Grüße 🦀 'quoted'"));
-    kinds.put("TINYINT", statement -> statement.setByte(1, (byte) -7));
-    kinds.put("SMALLINT", statement -> statement.setShort(1, (short) 300));
-    kinds.put("INT", statement -> statement.setInt(1, 42));
-    kinds.put("BIGINT", statement -> statement.setLong(1, (1L << 53) + 1));
-    kinds.put("REAL", statement -> statement.setFloat(1, 0.5f));
-    kinds.put("DOUBLE", statement -> statement.setDouble(1, 0.1));
-    kinds.put("BOOLEAN", statement -> statement.setBoolean(1, true));
-    kinds.put("DECIMAL(12,2)", statement -> statement.setBigDecimal(1, new BigDecimal("1234567.89")));
-    kinds.put("DATE", statement -> statement.setDate(1, java.sql.Date.valueOf("2024-02-29")));
-    kinds.put("TIMESTAMP", statement -> statement.setTimestamp(1, stamp));
-    kinds.put("BIGINT ", statement -> statement.setNull(1, Types.BIGINT));
+    kinds.put("'Grüße 🦀 ''quoted'", statement -> statement.setString(1, "Grüße 🦀 'quoted"));
+    kinds.put("CAST(-7 AS TINYINT)", statement -> statement.setByte(1, (byte) -7));
+    kinds.put("CAST(300 AS SMALLINT)", statement -> statement.setShort(1, (short) 300));
+    kinds.put("CAST(42 AS INT)", statement -> statement.setInt(1, 42));
+    kinds.put("9007199254740993", statement -> statement.setLong(1, (1L << 53) + 1));
+    kinds.put("CAST(0.5 AS REAL)", statement -> statement.setFloat(1, 0.5f));
+    kinds.put("CAST(0.1 AS DOUBLE)", statement -> statement.setDouble(1, 0.1));
+    kinds.put("CAST('true' AS BOOLEAN)", statement -> statement.setBoolean(1, true));
+    kinds.put("CAST('1234567.89' AS DECIMAL(12,2))", statement -> statement.setBigDecimal(1, new BigDecimal("1234567.89")));
+    kinds.put("DATE '2024-02-29'", statement -> statement.setDate(1, java.sql.Date.valueOf("2024-02-29")));
+    kinds.put("TIMESTAMP '2024-05-01 12:34:56.789'", statement -> statement.setTimestamp(1, stamp));
+    String instant = "arrow_cast('2024-05-01T12:34:56.789Z', 'Timestamp(Microsecond, Some(\"+00:00\"))')";
+    kinds.put(instant, statement -> statement.setTimestamp(1, stamp));
+    kinds.put("CAST(1 AS BIGINT)", statement -> statement.setNull(1, Types.BIGINT));
     Map<String, Object> bound = new LinkedHashMap<>();
     for (Map.Entry<String, Bind> kind : kinds.entrySet()) {
-      String sql = "SELECT CAST(? AS " + kind.getKey().trim() + ") AS x";
-      try (PreparedStatement statement = connection.prepareStatement(sql)) {
-        kind.getValue().bind(statement);
-        bound.put(kind.getKey(), rows(statement.executeQuery()).get(0).get(0));
-      } catch (Throwable error) {
-        bound.put(kind.getKey(), text(error));
-      }
+      bound.put(kind.getKey(), bound(connection, "SELECT " + kind.getKey() + " = ? AS same", kind.getValue()));
     }
+    // Text is taken where the statement casts it.
+    bound.put("CAST(? AS INT)", bound(connection, "SELECT CAST(? AS INT) AS x", statement -> statement.setString(1, "42")));
     return bound;
+  }
+
+  private static String bound(Connection connection, String sql, Bind bind) {
+    try (PreparedStatement statement = connection.prepareStatement(sql)) {
+      bind.bind(statement);
+      return rows(statement.executeQuery()).get(0).get(0);
+    } catch (Throwable error) {
+      return text(error);
+    }
   }
 
   private static List<List<String>> filtered(Connection connection) throws SQLException {

@@ -2,6 +2,7 @@
 //! gateway says that this session's principal may discover.
 
 mod column;
+mod java_names;
 mod keys;
 mod sql_info;
 mod tables;
@@ -9,9 +10,7 @@ mod tables;
 mod tests;
 mod xdbc;
 
-use std::sync::Arc;
-
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::metadata::{SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfoData};
@@ -47,7 +46,7 @@ impl Metadata {
             Command::CommandGetImportedKeys(_)
             | Command::CommandGetExportedKeys(_)
             | Command::CommandGetCrossReference(_) => keys::foreign_schema(),
-            Command::CommandGetSqlInfo(_) => Arc::new(Schema::clone(SqlInfoDataBuilder::schema())),
+            Command::CommandGetSqlInfo(_) => java_names::schema(SqlInfoDataBuilder::schema()),
             Command::CommandGetXdbcTypeInfo(_) => xdbc::schema(),
             _ => return None,
         })
@@ -70,7 +69,10 @@ impl Metadata {
     /// The answers that do not depend on who asks.
     fn fixed(&self, command: &Command) -> Option<Result<RecordBatch, FlightError>> {
         Some(match command {
-            Command::CommandGetSqlInfo(query) => self.sql_info.record_batch(query.info.iter().copied()),
+            Command::CommandGetSqlInfo(query) => {
+                let batch = self.sql_info.record_batch(query.info.iter().copied());
+                batch.and_then(|batch| java_names::batch(&batch).map_err(FlightError::from))
+            }
             Command::CommandGetXdbcTypeInfo(query) => self.xdbc.record_batch(query.data_type),
             Command::CommandGetTableTypes(_) => tables::types().map_err(FlightError::from),
             Command::CommandGetCatalogs(_) => {

@@ -1,10 +1,11 @@
 //! The metadata commands, over tables made up here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, UnionArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int32Type, TimeUnit, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit, UInt32Type};
 use arrow_flight::sql::{
     CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys, CommandGetImportedKeys,
     CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo,
@@ -183,6 +184,12 @@ fn every_code_of_the_protocol_is_answered() {
     let values: &UnionArray = one.column(1).as_any().downcast_ref().unwrap();
     assert_eq!(values.len(), 1);
     assert_eq!(values.value(0).as_primitive::<Int32Type>().value(0), 0, "or ADBC begins transactions");
+    let one = answer(CommandGetSqlInfo { info: vec![SqlInfo::SqlSupportsConvert as u32] });
+    let values: &UnionArray = one.column(1).as_any().downcast_ref().unwrap();
+    let conversions = values.value(0);
+    let conversions = conversions.as_map();
+    assert_eq!(conversions.entries().column_names(), ["key", "value"], "as Java looks them up");
+    assert!(conversions.keys().as_primitive::<Int32Type>().values().contains(&0));
 }
 
 #[test]
