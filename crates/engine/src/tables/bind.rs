@@ -127,7 +127,7 @@ pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
         (T::Int8 | T::Int16, T::Int32 | T::Int64) | (T::Int32, T::Int64) => true,
         (T::Float32, T::Float64) => true,
         (T::Decimal128(p, s), T::Decimal128(q, t)) => s == t && p <= q,
-        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8View) => true,
+        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8 | T::Utf8View) => true,
         (T::Binary | T::LargeBinary | T::BinaryView, T::BinaryView) => true,
         (T::Timestamp(_, from_zone), T::Timestamp(TimeUnit::Microsecond, to_zone)) => {
             match (from_zone.as_deref(), to_zone.as_deref()) {

@@ -54,6 +54,7 @@ fn only_widening_is_allowed() {
         (DataType::FixedSizeBinary(16), DataType::Utf8View, false),
         (DataType::Date32, micros(None), false),
         (DataType::Null, DataType::Utf8View, false),
+        (DataType::Utf8View, DataType::Utf8, true),
     ] {
         assert_eq!(widens(&from, &to), allowed, "{from} to {to}");
     }
