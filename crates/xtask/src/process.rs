@@ -19,10 +19,19 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
-/// Cargo, in the clone's root.
+/// Cargo, in the clone's root, as if called from a shell.
+///
+/// `cargo run` tells its program which package it is. Handed on, that makes build scripts that look at it (`ring`'s) run again, and
+/// with them everything that depends on them be built again, whenever `cargo xtask` and `cargo` take turns.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
