@@ -21,7 +21,7 @@ mod schemas;
 mod types;
 mod version;
 
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, Withheld};
 pub use connection::{Connection, ConnectionKind, RestAuth, SecretRef, StoreOptions};
 pub use finding::{Finding, Level, Position, SourceFile};
 pub use masking::{Classification, Masking};

@@ -19,6 +19,8 @@ const DEEPEST: usize = 16;
 pub(crate) struct Mesh {
     pub contracts: Vec<SourceFile>,
     pub connections: Option<SourceFile>,
+    /// Files and directories of contracts that could not be read.
+    pub unreadable_contracts: Vec<String>,
     pub policies: PolicySources,
     pub policy_tests: Vec<SourceFile>,
     pub users: Option<SourceFile>,
@@ -37,6 +39,8 @@ pub(crate) fn read(mesh_dir: &Path, config: &Config) -> Mesh {
     catalogs.dir(&config.catalogue.catalogs, &["yaml", "yml"], DEEPEST);
     mesh.findings = catalogs.findings;
     let connections = relative(&config.catalogue.catalogs.join("connections.yaml"));
+    mesh.unreadable_contracts = mesh.findings.iter().map(|f| f.position.file.to_string()).collect();
+    mesh.unreadable_contracts.retain(|path| *path != connections);
     for file in catalogs.files {
         if file.path == connections { mesh.connections = Some(file) } else { mesh.contracts.push(file) }
     }

@@ -124,7 +124,8 @@ pub(crate) struct Built {
 
 /// Builds the catalogue and compiles the policies. CPU work without any I/O.
 pub(crate) fn compile(mesh: &Mesh) -> Built {
-    let catalogue = Arc::new(Catalogue::build(&mesh.contracts, mesh.connections.as_ref()));
+    let catalogue =
+        Arc::new(Catalogue::build_with(&mesh.contracts, mesh.connections.as_ref(), &mesh.unreadable_contracts));
     let mut findings = mesh.findings.clone();
     findings.extend(catalogue.findings().iter().cloned());
     // A policy that cannot be read may be the one that forbids.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::withheld::Withheld;
 use crate::finding::{Finding, Position};
 use crate::manifest::domain_of_path;
-use crate::model::{Contract, OutputPort, Status, Table, TableName};
+use crate::model::{Contract, OutputPort, PortKind, Status, Table, TableName};
 
 /// A name in SQL: lower case, and `_` for whatever is not of `[a-z0-9_]`.
 pub(super) fn mangle(name: &str) -> String {
@@ -22,24 +23,37 @@ pub(super) fn bare(contract: &Contract, port: &OutputPort, ports: usize) -> Tabl
 
 /// A contract that lies in another domain's directory.
 pub(super) fn strange_directory(contract: &Contract) -> Option<Finding> {
-    let directory = domain_of_path(&contract.file)?;
-    if mangle(directory) == mangle(&contract.domain) {
-        return None;
-    }
+    let directory = strange_place(&contract.file, &mangle(&contract.domain))?;
     let message = format!("contract of domain `{}` lies in the directory of `{directory}`", contract.domain);
     let finding = Finding::warning("contract-domain-directory", Position::file(contract.file.clone()), message);
     Some(finding.with_hint(format!("move it to `catalogs/{}/`", contract.domain)))
 }
 
+/// The directory of a file, where it is not that of this (mangled) domain.
+pub(super) fn strange_place<'a>(file: &'a Arc<str>, domain: &str) -> Option<&'a str> {
+    domain_of_path(file).filter(|directory| mangle(directory) != domain)
+}
+
 /// Gives tables their names and aliases. Where two contracts claim a name, neither gets it, unless one of them lies in
 /// its domain's own directory and the other does not: a stranger must not be able to take a name away. Contracts that
-/// lose are withheld as a whole.
-pub(super) fn assign(mut tables: Vec<Table>, withheld: &mut BTreeSet<Arc<str>>) -> (Vec<Table>, Vec<Finding>) {
+/// lose are withheld as a whole. What is `broken` keeps its names: nobody inherits them while it is repaired.
+pub(super) fn assign(
+    mut tables: Vec<Table>,
+    withheld: &mut BTreeSet<Arc<str>>,
+    broken: &[Withheld],
+) -> (Vec<Table>, Vec<Finding>) {
     let mut findings = Vec::new();
-    // Each round withholds at least one contract, so this ends; survivors may then inherit a bare name.
+    for table in &tables {
+        findings.extend(taken_by_broken(table, broken));
+    }
+    withheld.extend(findings.iter().map(|finding: &Finding| finding.position.file.clone()));
+    let everything: Vec<Table> = tables.clone();
+    // Each round withholds at least one contract, so this ends.
     loop {
         tables.retain(|table| !withheld.contains(&table.contract.file));
-        name_majors(&mut tables);
+        let gone = everything.iter().filter(|t| withheld.contains(&t.contract.file));
+        let held: Vec<&Table> = gone.filter(|table| strange_directory(&table.contract).is_none()).collect();
+        name_majors(&mut tables, &held, broken);
         let losers = collisions(&tables, &mut findings);
         if losers.is_empty() {
             return (tables, findings);
@@ -48,17 +62,31 @@ pub(super) fn assign(mut tables: Vec<Table>, withheld: &mut BTreeSet<Arc<str>>) 
     }
 }
 
-/// The newest major that is active has the bare name; each major has a pinned one.
-fn name_majors(tables: &mut [Table]) {
-    let bare_of = |table: &Table| {
-        let tables = table.contract.output_ports.iter();
-        let ports = tables.filter(|port| matches!(port.kind, crate::model::PortKind::Table(_))).count();
-        bare(&table.contract, &table.port, ports)
-    };
+/// A table that lies in another domain's directory and has the name and major of a broken contract in its own.
+fn taken_by_broken(table: &Table, broken: &[Withheld]) -> Option<Finding> {
+    strange_directory(&table.contract)?;
+    let bare = bare_of(table);
+    let other = broken.iter().find(|other| other.holds(&bare) == Some(table.contract.version.major))?;
+    let message = format!("table `{bare}` is declared by `{}` as well", other.file());
+    let finding = Finding::error("contract-duplicate-table", table.port.position.clone(), message);
+    Some(finding.with_hint("give one of them another name, port name or major version"))
+}
+
+fn bare_of(table: &Table) -> TableName {
+    let tables = table.contract.output_ports.iter();
+    let ports = tables.filter(|port| matches!(port.kind, PortKind::Table(_))).count();
+    bare(&table.contract, &table.port, ports)
+}
+
+/// The newest major that is active has the bare name, also while it is withheld; each major has a pinned one.
+fn name_majors(tables: &mut [Table], held: &[&Table], broken: &[Withheld]) {
     let mut newest: BTreeMap<TableName, u32> = BTreeMap::new();
-    for table in tables.iter().filter(|table| table.contract.status == Status::Active) {
-        let major = newest.entry(bare_of(table)).or_default();
-        *major = table.contract.version.major.max(*major);
+    let all = tables.iter().chain(held.iter().copied());
+    for table in all.filter(|table| table.contract.status == Status::Active) {
+        let bare = bare_of(table);
+        let held = broken.iter().filter_map(|other| other.holds(&bare)).max().unwrap_or_default();
+        let major = newest.entry(bare).or_default();
+        *major = table.contract.version.major.max(*major).max(held);
     }
     for table in tables {
         let bare = bare_of(table);

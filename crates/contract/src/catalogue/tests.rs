@@ -172,6 +172,68 @@ fn one_broken_contract_takes_out_only_itself() {
 }
 
 #[test]
+fn withheld_contracts_are_known_by_what_can_be_read_of_them() {
+    let named = contract("catalogs/d/a.yaml", "named", "1", ", oops: 1", PORT);
+    let syntax = SourceFile::new("catalogs/d-x/b.yaml", "metadata: [\n  name: some-thing # x\n");
+    let nameless = SourceFile::new("catalogs/e/c.yaml", "kind: [DataProduct");
+    let place = contract(
+        "catalogs/f/p.yaml",
+        "place",
+        "1",
+        "",
+        "- {name: t, type: delta-table, connection: nowhere, table: x}",
+    );
+    let twice =
+        [contract("catalogs/g/1.yaml", "twice", "1", "", PORT), contract("catalogs/g/2.yaml", "twice", "1", "", PORT)];
+    let connections = SourceFile::new("catalogs/connections.yaml", CONNECTIONS);
+    let files: Vec<SourceFile> = [named, syntax, nameless, place].into_iter().chain(twice).collect();
+    let unreadable = ["catalogs/h/x.yaml".to_owned(), "catalogs/i".to_owned()];
+    let catalogue = Catalogue::build_with(&files, Some(&connections), &unreadable);
+    let explained = |domain: &str, table: &str| {
+        catalogue.withheld().iter().find(|w| w.explains(domain, table)).map(|w| w.position().to_string())
+    };
+    for (domain, table, place) in [
+        ("d", "named", "catalogs/d/a.yaml:3:48"),
+        ("d", "named_v7", "catalogs/d/a.yaml:3:48"),
+        ("d", "named_table", "catalogs/d/a.yaml:3:48"),
+        ("d", "named_table_v1", "catalogs/d/a.yaml:3:48"),
+        ("d_x", "some_thing", "catalogs/d-x/b.yaml:3:1"),
+        ("e", "anything", "catalogs/e/c.yaml:2:1"),
+        ("f", "place", "catalogs/f/p.yaml:6:5"),
+        ("g", "twice", "catalogs/g/1.yaml:6:5"),
+        ("h", "anything", "catalogs/h/x.yaml"),
+        ("i", "anything", "catalogs/i"),
+    ] {
+        assert_eq!(explained(domain, table).as_deref(), Some(place), "{domain}.{table}");
+    }
+    for (domain, table) in [("d", "name"), ("d", "named_x"), ("d", "named_vx"), ("d_x", "other"), ("x", "anything")] {
+        assert_eq!(explained(domain, table), None, "{domain}.{table}");
+    }
+    let named = catalogue.withheld().iter().find(|w| &**w.file() == "catalogs/d/a.yaml").unwrap();
+    assert!(named.mentions("oops") && !named.mentions("oop") && !named.mentions("ops") && !named.mentions(""));
+}
+
+#[test]
+fn nobody_inherits_the_name_of_a_broken_contract() {
+    let old = contract("catalogs/d/one.yaml", "x", "1", "", PORT);
+    let new = contract("catalogs/d/two.yaml", "x", "2", ", oops: 1", PORT);
+    let names = |files: &[SourceFile]| catalogue(files).tables().map(|t| t.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&[old.clone(), new.clone()]), ["d.x_v1"]);
+    let mut syntax = new.clone();
+    syntax.text = syntax.text.replace("schema:", "schema: [");
+    assert_eq!(names(&[old.clone(), syntax]), ["d.x_v1"]);
+    // One that lies elsewhere takes no name away, and does not get that of a broken one.
+    let mut stranger = new;
+    stranger.path = "catalogs/evil/two.yaml".into();
+    assert_eq!(names(&[old.clone(), stranger]), ["d.x"]);
+    let mut broken = old.clone();
+    broken.text += "oops: 1\n";
+    let mut stranger = old;
+    stranger.path = "catalogs/evil/one.yaml".into();
+    assert_eq!(names(&[broken, stranger]), Vec::<String>::new());
+}
+
+#[test]
 fn the_fingerprint_follows_every_text() {
     let one = contract("catalogs/d/a.yaml", "a", "1", "", PORT);
     let two = contract("catalogs/d/b.yaml", "b", "1", "", PORT);

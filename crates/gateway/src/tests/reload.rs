@@ -191,3 +191,71 @@ fn check_finds_nothing_in_a_sound_mesh_and_runs_the_policy_tests() {
     super::fixture::write(dir.path(), "portcullis.toml", "[lisen]");
     assert_eq!(check(dir.path())[0].code, "config");
 }
+
+/// Another product beside `orders.order_events`, without data: it can be found.
+const OTHER: (&str, &str) = (
+    "catalogs/orders/returns.yaml",
+    "apiVersion: datamesh.io/v1\nkind: DataProduct\nmetadata: {name: returns, domain: orders, version: 1}\noutputPorts:\n  \
+     - {name: table, type: delta-table, connection: lake, table: orders.returns}\nschema:\n  fields:\n    \
+     - {name: reason, type: string}\n",
+);
+const NAMES_IT: &str = "@id(\"no-returns\") forbid (principal, action == Action::\"readRow\", resource in Table::\"orders.returns\") when { resource has reason && resource.reason == \"x\" };\n@id(\"returns\") permit (principal, action == Action::\"readRow\", resource is Row::orders_returns);";
+
+/// A second gateway on the same mesh keeps a journal of its own.
+fn config_with_own_journal() -> crate::Config {
+    let mut config = config();
+    config.audit.dir = "second-audit".into();
+    config
+}
+
+fn tables(f: &Fixture) -> Vec<String> {
+    let visible = f.gateway.visible_tables(&f.session("ana")).unwrap();
+    visible.into_iter().map(|table| table.table).collect()
+}
+
+#[tokio::test]
+async fn a_broken_contract_that_policies_name_takes_out_only_itself() {
+    let f = fixture().await;
+    f.write(OTHER.0, OTHER.1);
+    f.write("policies/returns.cedar", NAMES_IT);
+    f.write("policies/tests/returns.yaml", "tests:\n  - {name: t, as: ana, table: orders.returns, expect: {}}\n");
+    assert!(f.gateway.reload().await);
+    assert_eq!(tables(&f), ["order_events", "returns"]);
+    assert_eq!(codes(&f), Vec::<&str>::new());
+
+    for broken in [OTHER.1.replace("schema:", "schema: ["), OTHER.1.replace("schema:", "shcema:")] {
+        f.write(OTHER.0, &broken);
+        assert!(f.gateway.reload().await, "{:?}", f.gateway.findings());
+        assert_eq!(tables(&f), ["order_events"]);
+        assert_eq!(count(&f).await.unwrap(), "2");
+        let error = f.error(&f.session("ana"), "SELECT * FROM orders.returns").await;
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert!(codes(&f).iter().all(|code| code.starts_with("contract-")), "{:?}", f.gateway.findings());
+        let shown = f.text(&f.session("petra"), "SELECT file, level, code FROM system.findings").await;
+        assert!(shown.contains("policy-names-withheld") && shown.contains(OTHER.0), "{shown}");
+        let checked = check(f.dir.path());
+        assert!(checked.iter().filter(|finding| finding.is_error()).all(|finding| &*finding.position.file == OTHER.0));
+        assert!(checked.iter().any(|finding| finding.code == "policy-test-skipped"), "{checked:?}");
+        // A start finds the same as a reload.
+        let second = Gateway::open(f.dir.path(), config_with_own_journal()).await.unwrap();
+        assert_eq!(second.findings(), f.gateway.findings());
+        second.shutdown().await;
+    }
+
+    f.write(OTHER.0, OTHER.1);
+    assert!(f.gateway.reload().await);
+    assert_eq!(tables(&f), ["order_events", "returns"]);
+    assert_eq!(codes(&f), Vec::<&str>::new());
+}
+
+#[tokio::test]
+async fn a_contract_file_that_cannot_be_read_takes_out_only_itself() {
+    let f = fixture().await;
+    f.write(OTHER.0, OTHER.1);
+    f.write("policies/returns.cedar", NAMES_IT);
+    fs::write(f.dir.path().join(OTHER.0), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(f.gateway.reload().await);
+    assert_eq!(codes(&f), ["mesh-unreadable"]);
+    assert_eq!(tables(&f), ["order_events"]);
+    assert_eq!(count(&f).await.unwrap(), "2");
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portcullis_contract::{Classification, Field, Finding, Position, Table};
 
 use super::columns::{RowColumns, row_columns};
+use super::missing::Ghosts;
 use super::vocabulary::{PII_TAG, SYSTEM_DOMAIN, Vocabulary};
 
 /// A table as policies see it.
@@ -63,14 +64,15 @@ pub(crate) fn column_tags(field: &Field) -> BTreeSet<&str> {
 }
 
 /// The schema's text.
-pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary) -> String {
+pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary, ghosts: &Ghosts) -> String {
     let mut out = String::from("// Generated from the contracts and policies/vocabulary.yaml.\n\n");
     out += "entity Group in [Group];\nentity Domain;\n";
     let used = tables.values().flat_map(|t| {
         let columns = t.table.fields().iter().flat_map(column_tags);
         columns.chain(t.table.contract.tags.iter().map(String::as_str))
     });
-    let tags: BTreeSet<&str> = used.chain(vocabulary.tags()).chain([PII_TAG]).collect();
+    let tags: BTreeSet<&str> =
+        used.chain(vocabulary.tags()).chain(ghosts.tags.iter().map(String::as_str)).chain([PII_TAG]).collect();
     enumeration(&mut out, "Tag", tags);
     enumeration(&mut out, "Classification", Classification::ALL.into_iter().map(Classification::as_str));
     if !vocabulary.purposes.is_empty() {
@@ -85,7 +87,7 @@ pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary) -> String
         out += "  purpose?: Purpose,\n";
     }
     out += "  now: datetime,\n  authentication: String,\n  ip?: ipaddr,\n};\n\n";
-    rows(&mut out, tables);
+    rows(&mut out, tables, ghosts);
     out += "action discover, query appliesTo { principal: User, resource: Table, context: Ctx };\n";
     out += "action view;\naction viewMasked in [view];\n";
     out += "action viewClear in [view] appliesTo { principal: User, resource: Column, context: Ctx };\n";
@@ -93,8 +95,8 @@ pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary) -> String
     out
 }
 
-fn rows(out: &mut String, tables: &PolicyTables) {
-    if tables.is_empty() {
+fn rows(out: &mut String, tables: &PolicyTables, ghosts: &Ghosts) {
+    if tables.is_empty() && ghosts.row_types.is_empty() {
         return;
     }
     out.push_str("namespace Row {\n");
@@ -104,8 +106,12 @@ fn rows(out: &mut String, tables: &PolicyTables) {
         let columns: Vec<_> = columns.map(|c| (c.name.as_str(), c.cedar.as_str())).collect();
         entity(out, &format!("{name} in [Table]"), columns);
     }
+    for row_type in &ghosts.row_types {
+        entity(out, &format!("{} in [Table]", row_type.trim_start_matches("Row::")), []);
+    }
     out.push_str("}\n\n");
-    let types: Vec<&str> = tables.values().map(|t| t.row_type.as_str()).collect();
+    let served = tables.values().map(|t| t.row_type.as_str());
+    let types: Vec<&str> = served.chain(ghosts.row_types.iter().map(String::as_str)).collect();
     let _ = writeln!(
         out,
         "action readRow appliesTo {{ principal: User, resource: [{}], context: Ctx }};",

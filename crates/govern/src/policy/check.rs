@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::pst::{BinaryOp as B, Clause, Expr as Cedar, UnaryOp as U};
-use cedar_policy::{ActionConstraint, EntityUid, ResourceConstraint, Schema};
-use portcullis_contract::{Field, Finding};
+use cedar_policy::{ActionConstraint, EntityUid, Policy, ResourceConstraint, Schema};
+use portcullis_contract::{Field, Finding, Withheld};
 
 use super::cedar_schema::{PolicyTable, PolicyTables};
 use super::columns::{RowColumn, comparable};
 use super::decision::Disclosure;
 use super::load::LoadedPolicy;
+use super::missing::{self, Missing};
 use super::translate::{is_boolean_form, is_contains, is_row, operator, row_attribute};
 use super::vocabulary::{SYSTEM_DOMAIN, SYSTEM_TABLES, Vocabulary};
 use super::walk::{mentions_row, subexpressions};
@@ -19,6 +20,16 @@ pub(crate) struct Checker<'a> {
     pub(crate) tables: &'a PolicyTables,
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) schema: &'a Schema,
+    pub(crate) missing: Missing<'a>,
+}
+
+/// What came of checking a policy.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// Errors, and warnings where a withheld contract is the reason.
+    pub(crate) findings: Vec<Finding>,
+    /// Whether a withheld contract is reason enough for the policy to apply to nothing that is served.
+    pub(crate) may_be_idle: bool,
 }
 
 /// A complaint about a place in a policy: the text to look for, what is wrong, what to do.
@@ -28,60 +39,118 @@ struct Complaint {
     hint: &'static str,
 }
 
-impl Checker<'_> {
-    /// All complaints about a policy that passed validation.
-    pub(crate) fn check(&self, policy: &LoadedPolicy, clauses: &[Clause]) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = Vec::new();
-        let mut complain = |c: Complaint| {
-            let finding =
-                Finding::error("policy-unsupported", policy.place.find(&c.about), c.message).with_hint(c.hint);
-            if !findings.contains(&finding) {
-                findings.push(finding);
+/// A name that nothing served has, and the contract that may be the reason.
+struct Unknown<'a> {
+    complaint: Complaint,
+    name: String,
+    withheld: Option<&'a Withheld>,
+    /// Whether it is a column that a policy's rows might have.
+    is_column: bool,
+}
+
+impl Unknown<'_> {
+    fn finding(self, policy: &LoadedPolicy) -> Finding {
+        let Some(withheld) = self.withheld else { return self.complaint.finding(policy) };
+        let (name, contract) = (self.name, withheld.position());
+        let message = format!(
+            "policy `{}` names {name}, which is missing because its contract is withheld: {contract}",
+            policy.id
+        );
+        let finding = Finding::warning("policy-names-withheld", policy.place.find(&self.complaint.about), message);
+        finding.with_hint("repair the contract; the policy stays in force for everything that is served")
+    }
+}
+
+impl Complaint {
+    fn finding(self, policy: &LoadedPolicy) -> Finding {
+        Finding::error("policy-unsupported", policy.place.find(&self.about), self.message).with_hint(self.hint)
+    }
+}
+
+impl<'a> Checker<'a> {
+    /// All complaints about a policy that passed validation, or failed it only because nothing served is its matter.
+    pub(crate) fn check(&self, policy: &LoadedPolicy, clauses: &[Clause]) -> Checked {
+        let scope = self.missing.scope(&policy.policy, self.tables);
+        let mut checked = Checked { findings: Vec::new(), may_be_idle: scope.is_some() };
+        let mut report = |finding: Finding| {
+            if !checked.findings.contains(&finding) {
+                checked.findings.push(finding);
             }
         };
         for uid in policy.policy.entity_literals() {
-            self.check_literal(&uid).into_iter().for_each(&mut complain);
+            self.check_literal(&uid).into_iter().for_each(|unknown| report(unknown.finding(policy)));
         }
-        self.check_named_column(policy).into_iter().for_each(&mut complain);
-        let tables = self.row_tables(policy);
+        let rows = missing::row_types(&policy.policy, clauses).into_iter();
+        rows.filter_map(|row| self.check_row_type(row)).for_each(|unknown| report(unknown.finding(policy)));
+        self.check_named_column(policy).into_iter().for_each(|c| report(c.finding(policy)));
+        let (mut tables, mut about_rows) = self.row_tables(policy);
+        let shaped = tables.clone();
+        if policy.policy.get_valid_request_envs(self.schema).next().is_none() && reads_rows(&policy.policy) {
+            // An impossible policy is about nothing: what matters then is what it was meant for.
+            (tables, about_rows) = (self.tables.values().collect(), true);
+        }
         for clause in clauses {
             let (Clause::When(e) | Clause::Unless(e)) = clause;
-            self.check_has(e, &tables).into_iter().for_each(&mut complain);
-            for table in &tables {
+            for mut unknown in self.check_has(e, &tables, about_rows) {
+                if unknown.is_column {
+                    unknown.withheld = scope.or(unknown.withheld);
+                }
+                checked.may_be_idle |= unknown.withheld.is_some();
+                report(unknown.finding(policy));
+            }
+            for table in &shaped {
                 if let Err(c) = (Shape { table }).truth(e) {
-                    complain(c);
+                    report(c.finding(policy));
                 }
             }
         }
-        findings
+        checked
     }
 
-    /// The tables whose rows a policy can be about.
-    fn row_tables(&self, policy: &LoadedPolicy) -> Vec<&PolicyTable> {
-        let row_types: BTreeSet<String> =
-            policy.policy.get_valid_request_envs(self.schema).map(|env| env.resource().to_string()).collect();
-        self.tables.values().filter(|table| row_types.contains(&table.row_type)).collect()
+    /// The tables whose rows a policy can be about, and whether it is about rows at all.
+    fn row_tables(&self, policy: &LoadedPolicy) -> (Vec<&'a PolicyTable>, bool) {
+        let types = policy.policy.get_valid_request_envs(self.schema).map(|env| env.resource().to_string());
+        let types: BTreeSet<String> = types.filter(|name| name.starts_with("Row::")).collect();
+        (self.tables.values().filter(|table| types.contains(&table.row_type)).collect(), !types.is_empty())
     }
 
-    fn check_literal(&self, uid: &EntityUid) -> Option<Complaint> {
+    fn check_literal(&self, uid: &EntityUid) -> Option<Unknown<'a>> {
         let kind = uid.type_name().to_string();
         let id: &str = uid.id().unescaped();
-        let (known, hint) = match kind.as_str() {
+        let (known, withheld, hint) = match kind.as_str() {
             "Group" => {
-                (self.vocabulary.groups.contains_key(id), "declare it in policies/vocabulary.yaml under `groups`")
+                let known = self.vocabulary.groups.contains_key(id);
+                (known, None, "declare it in policies/vocabulary.yaml under `groups`")
             }
             "Domain" => {
                 let known = id == SYSTEM_DOMAIN || self.tables.values().any(|t| t.table.name.domain == id);
-                (known, "name a domain as in SQL, such as `orders`")
+                (known, self.missing.domain(id), "name a domain as in SQL, such as `orders`")
             }
-            "Table" => (self.knows_table(id), "name a table as in SQL, `domain.table`"),
-            "Column" => (self.field(id).is_some(), "name a column as `domain.table.column`"),
-            _ if kind.starts_with("Row::") => (false, "rows have no names: compare columns instead"),
+            "Table" => (self.knows_table(id), self.missing.table(id), "name a table as in SQL, `domain.table`"),
+            "Column" => {
+                let table = split_column(id).map(|(table, _)| table).filter(|table| !self.knows_table(table));
+                let withheld = table.and_then(|table| self.missing.table(table));
+                (self.field(id).is_some(), withheld, "name a column as `domain.table.column`")
+            }
+            _ if kind.starts_with("Row::") => (false, None, "rows have no names: compare columns instead"),
             // Users are the identity provider's; actions and enumerations are checked by the validator.
             _ => return None,
         };
         let about = format!("{kind}::\"{}\"", uid.id().escaped());
-        (!known).then(|| Complaint { message: format!("there is no `{about}`"), about, hint })
+        let name = format!("`{about}`");
+        let complaint = || Complaint { message: format!("there is no `{about}`"), about: about.clone(), hint };
+        (!known).then(|| Unknown { complaint: complaint(), name, withheld, is_column: false })
+    }
+
+    /// A `Row` type that is declared only because policies name it.
+    fn check_row_type(&self, name: String) -> Option<Unknown<'a>> {
+        if self.tables.values().any(|table| table.row_type == name) {
+            return None;
+        }
+        let message = format!("there is no `{name}`");
+        let complaint = Complaint { about: name.clone(), message, hint: "name a table's rows as `Row::domain_table`" };
+        let withheld = self.missing.row_type(&name);
+        Some(Unknown { complaint, name: format!("`{name}`"), withheld, is_column: false })
     }
 
     fn knows_table(&self, id: &str) -> bool {
@@ -113,7 +182,7 @@ impl Checker<'_> {
     }
 
     /// `has` of something that nothing has: validation misses it inside `||`.
-    fn check_has(&self, e: &Cedar, tables: &[&PolicyTable]) -> Vec<Complaint> {
+    fn check_has(&self, e: &Cedar, tables: &[&PolicyTable], about_rows: bool) -> Vec<Unknown<'a>> {
         let mut complaints = Vec::new();
         for inner in subexpressions(e) {
             let Cedar::HasAttr { expr, attrs } = inner else { continue };
@@ -122,21 +191,35 @@ impl Checker<'_> {
             let known = match expr.as_ref() {
                 Cedar::Var(Var::Principal) => self.vocabulary.attributes.contains_key(name),
                 Cedar::Var(Var::Context) => matches!(name, "purpose" | "now" | "authentication" | "ip"),
-                Cedar::Var(Var::Resource) if tables.is_empty() => {
+                Cedar::Var(Var::Resource) if !about_rows => {
                     matches!(name, "name" | "classification" | "tags" | "owner")
                 }
                 Cedar::Var(Var::Resource) => tables.iter().any(|table| table.columns.contains_key(name)),
                 _ => true,
             };
             if !known {
-                let message = match tables.iter().find(|t| t.table.field(name).is_some()) {
+                let untyped = tables.iter().find(|t| t.table.field(name).is_some());
+                let message = match untyped {
                     Some(t) => format!("policies cannot read column `{name}` of `{}`: Cedar has no such type", t.id),
                     None => format!("nothing that this policy is about has `{name}`"),
                 };
-                complaints.push(Complaint { about: format!("has {name}"), message, hint: "check the spelling" });
+                let is_column = about_rows && matches!(expr.as_ref(), Cedar::Var(Var::Resource));
+                let complaint = Complaint { about: format!("has {name}"), message, hint: "check the spelling" };
+                let withheld = if is_column { self.missing.word(name) } else { None };
+                complaints.push(Unknown { complaint, name: format!("column `{name}`"), withheld, is_column });
             }
         }
         complaints
+    }
+}
+
+/// Whether a policy's scope covers the reading of rows.
+fn reads_rows(policy: &Policy) -> bool {
+    let is_read = |action: &EntityUid| action.id().unescaped() == "readRow";
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(action) => is_read(&action),
+        ActionConstraint::In(actions) => actions.iter().any(is_read),
     }
 }
 

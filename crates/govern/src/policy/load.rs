@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Schema, Template, ValidationMode, Validator};
+use cedar_policy::{Policy, PolicyId, PolicySet, Schema, Template, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 use portcullis_contract::{Finding, Position, SourceFile};
 
@@ -113,19 +113,31 @@ fn parse_one(place: Place) -> Result<LoadedPolicy, Vec<Finding>> {
     Ok(LoadedPolicy { id, policy, place })
 }
 
+/// What validation says about a policy.
+#[derive(Debug, Default)]
+pub(crate) struct Validity {
+    pub(crate) findings: Vec<Finding>,
+    /// All that is wrong is that it can never apply to anything that is served.
+    pub(crate) only_impossible: bool,
+}
+
 /// Strict validation; a warning counts as an error.
-pub(crate) fn validate(policy: &LoadedPolicy, validator: &Validator) -> Vec<Finding> {
+pub(crate) fn validate(policy: &LoadedPolicy, validator: &Validator) -> Validity {
     let mut set = PolicySet::new();
     if let Err(e) = set.add(policy.policy.clone()) {
-        return vec![Finding::error("policy-invalid", policy.place.position(), lowercase(&e.to_string()))];
+        let finding = Finding::error("policy-invalid", policy.place.position(), lowercase(&e.to_string()));
+        return Validity { findings: vec![finding], only_impossible: false };
     }
     let result = validator.validate(&set, ValidationMode::Strict);
+    let is_impossible = |w: &ValidationWarning| matches!(w, ValidationWarning::ImpossiblePolicy(_));
+    let only_impossible =
+        result.validation_errors().next().is_none() && result.validation_warnings().all(is_impossible);
     let errors = result.validation_errors().map(|e| diagnostic("policy-invalid", &policy.place, e));
     let warnings = result.validation_warnings().map(|w| diagnostic("policy-suspicious", &policy.place, w));
     let mut findings: Vec<Finding> = errors.chain(warnings).collect();
     findings.sort_by(|a, b| (&a.position, &a.message).cmp(&(&b.position, &b.message)));
     findings.dedup();
-    findings
+    Validity { findings, only_impossible }
 }
 
 /// The validator for a generated schema.

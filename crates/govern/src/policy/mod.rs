@@ -14,8 +14,10 @@ mod decision;
 mod entities;
 mod load;
 pub mod matrix;
+mod missing;
 mod partial;
 mod render;
+mod schemas;
 mod slice;
 mod snapshot;
 mod subject;
@@ -29,6 +31,7 @@ mod walk;
 mod unit;
 
 pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision};
+pub use schemas::schemas;
 pub use snapshot::{Compiled, PolicyInfo, PolicySnapshot, PolicySources};
 pub use subject::{AttributeValue, Principal, RequestContext, Subject};
 pub use vocabulary::{AttributeType, PII_TAG, SYSTEM_DOMAIN, SYSTEM_TABLES, Vocabulary};

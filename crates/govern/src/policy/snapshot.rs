@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use cedar_policy::{Authorizer, Effect, Schema};
+use cedar_policy::pst::Clause;
+use cedar_policy::{Authorizer, Effect, Schema, Validator};
 use portcullis_contract::{Catalogue, Finding, Position, SourceFile, Table};
 
 use super::cache::{Cache, Key};
@@ -12,7 +13,8 @@ use super::cedar_schema;
 use super::check::Checker;
 use super::decide::{Asker, CompiledTable, Rules, undecided};
 use super::decision::{Access, TableAction, TableDecision};
-use super::load;
+use super::load::{self, LoadedPolicy};
+use super::missing::{Ghosts, Missing};
 use super::slice::IndexedPolicy;
 use super::subject::{Principal, Subject};
 use super::vocabulary::{SYSTEM_DOMAIN, SYSTEM_TABLES, Vocabulary};
@@ -35,7 +37,7 @@ pub struct PolicySources {
 pub struct Compiled {
     /// The snapshot.
     pub snapshot: PolicySnapshot,
-    /// What is odd, but harmless.
+    /// What is odd, but harmless: also policies that name what a withheld contract would have been.
     pub warnings: Vec<Finding>,
 }
 
@@ -91,32 +93,28 @@ impl PolicySnapshot {
     ) -> Result<Compiled, Vec<Finding>> {
         let vocabulary = vocabulary_file::read(sources.vocabulary.as_ref())?;
         let tables = cedar_schema::policy_tables(tables.iter())?;
-        let schema_text = cedar_schema::generate(&tables, &vocabulary);
+        let (loaded, mut findings) = with_clauses(load::parse(&sources.policies)?);
+        let missing = Missing::new(&catalogue);
+        let parsed = loaded.iter().map(|(policy, clauses)| (&policy.policy, clauses.as_slice()));
+        let schema_text = cedar_schema::generate(&tables, &vocabulary, &Ghosts::of(missing, &tables, parsed));
         let (schema, _) = Schema::from_cedarschema_str(&schema_text).map_err(|e| {
             let message = format!("the generated Cedar schema is not valid: {e}");
             let hint = "column, tag or attribute names may be unusable in Cedar";
             vec![Finding::error("policy-schema", Position::file("policies/vocabulary.yaml"), message).with_hint(hint)]
         })?;
-        let loaded = load::parse(&sources.policies)?;
-        let checker = Checker { tables: &tables, vocabulary: &vocabulary, schema: &schema };
+        let checker = Checker { tables: &tables, vocabulary: &vocabulary, schema: &schema, missing };
         let validator = load::validator(&schema);
-        let mut findings = Vec::new();
         let mut policies = Vec::new();
         let mut infos = Vec::new();
-        for policy in loaded {
-            let place = policy.place.position();
-            let clauses = match policy.policy.to_pst() {
-                Ok(pst) => pst.body().clauses().clone(),
-                Err(e) => {
-                    findings.push(Finding::error("policy-invalid", place, e.to_string()));
-                    continue;
-                }
-            };
-            let invalid = load::validate(&policy, &validator);
-            let found = if invalid.is_empty() { checker.check(&policy, &clauses) } else { invalid };
-            findings.extend(found);
+        let mut warnings = Vec::new();
+        for (policy, clauses) in loaded {
+            let found = examine(&policy, &clauses, &validator, &checker);
+            let (errors, warned): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_error);
+            findings.extend(errors);
+            warnings.extend(warned);
             let effect = if policy.policy.effect() == Effect::Permit { "permit" } else { "forbid" };
-            infos.push(PolicyInfo { id: policy.id.clone(), effect, position: place, text: policy.place.text() });
+            let position = policy.place.position();
+            infos.push(PolicyInfo { id: policy.id.clone(), effect, position, text: policy.place.text() });
             policies.push(IndexedPolicy::new(policy.id, policy.policy, &clauses));
         }
         let mut compiled = BTreeMap::new();
@@ -133,7 +131,7 @@ impl PolicySnapshot {
         policies.sort_by(|a, b| a.id.cmp(&b.id));
         infos.sort_by(|a, b| a.id.cmp(&b.id));
         let version = version(&catalogue, sources);
-        let warnings = contract_warnings(&catalogue, &vocabulary, &infos);
+        warnings.extend(contract_warnings(&catalogue, &vocabulary, &infos));
         let (authorizer, cache) = (Authorizer::new(), Cache::new(CACHED_DECISIONS));
         let snapshot = PolicySnapshot {
             catalogue,
@@ -249,6 +247,37 @@ impl PolicySnapshot {
 
 fn same_table(known: &Arc<Table>, asked: &Table) -> bool {
     Arc::ptr_eq(&known.contract, &asked.contract) || known.contract == asked.contract
+}
+
+/// Policies with their conditions.
+fn with_clauses(loaded: Vec<LoadedPolicy>) -> (Vec<(LoadedPolicy, Vec<Clause>)>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut policies = Vec::with_capacity(loaded.len());
+    for policy in loaded {
+        match policy.policy.to_pst() {
+            Ok(pst) => {
+                let clauses = pst.body().clauses().clone();
+                policies.push((policy, clauses));
+            }
+            Err(e) => findings.push(Finding::error("policy-invalid", policy.place.position(), e.to_string())),
+        }
+    }
+    (policies, findings)
+}
+
+/// What is wrong with a policy, or odd.
+fn examine(policy: &LoadedPolicy, clauses: &[Clause], validator: &Validator, checker: &Checker<'_>) -> Vec<Finding> {
+    let validity = load::validate(policy, validator);
+    if validity.findings.is_empty() {
+        return checker.check(policy, clauses).findings;
+    }
+    if validity.only_impossible {
+        let checked = checker.check(policy, clauses);
+        if checked.may_be_idle && !checked.findings.iter().any(Finding::is_error) {
+            return checked.findings;
+        }
+    }
+    validity.findings
 }
 
 /// A digest of everything that decisions follow from.

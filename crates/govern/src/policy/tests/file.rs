@@ -9,6 +9,7 @@ use portcullis_contract::{Finding, Level, SourceFile};
 
 use super::{Expected, PolicyTest};
 use crate::policy::decision::Disclosure;
+use crate::policy::missing::Missing;
 use crate::policy::snapshot::PolicySnapshot;
 use crate::policy::subject::{AttributeValue, Principal, RequestContext, Subject};
 use crate::policy::vocabulary::{AttributeType, SYSTEM_DOMAIN, SYSTEM_TABLES};
@@ -149,6 +150,12 @@ fn table(snapshot: &PolicySnapshot, reader: &Reader, node: &Node) -> Option<(Str
     }
     if let Some(table) = snapshot.catalogue().resolve(domain, name) {
         return Some((id, table.fields().iter().map(|field| field.name.clone()).collect()));
+    }
+    if let Some(withheld) = Missing::new(snapshot.catalogue()).table(&id) {
+        let message = format!("test of `{id}` is skipped: its contract is withheld: {}", withheld.position());
+        let finding = Finding::warning("policy-test-skipped", reader.position(node), message);
+        reader.report(finding.with_hint("repair the contract"));
+        return None;
     }
     let names: Vec<String> = snapshot.catalogue().tables().map(|table| table.name.to_string()).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

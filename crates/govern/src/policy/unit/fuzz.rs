@@ -24,6 +24,7 @@ use crate::policy::check::Checker;
 use crate::policy::columns::RowColumns;
 use crate::policy::decide::combine_with;
 use crate::policy::entities::{self, EntityData};
+use crate::policy::missing::{Ghosts, Missing};
 use crate::policy::translate::{Untranslatable, is_boolean_form, no_row, or, translate};
 use crate::policy::{load, partial, vocabulary_file};
 
@@ -68,7 +69,7 @@ impl World {
         let tables = cedar_schema::policy_tables([rows::table()].iter()).unwrap();
         let vocabulary = vocabulary_file::read(Some(&SourceFile::new("v.yaml", VOCABULARY))).unwrap();
         // Some columns as if the gateway enforced NOT NULL: so policies read them unguarded, and a NULL is an error.
-        let mut text = cedar_schema::generate(&tables, &vocabulary);
+        let mut text = cedar_schema::generate(&tables, &vocabulary, &Ghosts::default());
         for (name, cedar_type) in rows::UNGUARDED {
             let optional = format!("\"{name}\"?: {cedar_type}");
             assert!(text.contains(&optional), "{text}");
@@ -87,13 +88,16 @@ impl World {
     fn one(&self, text: &str, translate: Translate, tally: &mut Tally) -> Result<(), String> {
         let policies = load::parse(&[SourceFile::new("p.cedar", text)]).map_err(|f| lines(&f))?;
         let tables = [(self.table.id.clone(), self.table.clone())].into();
-        let checker = Checker { tables: &tables, vocabulary: &self.vocabulary, schema: &self.schema };
+        let catalogue = Catalogue::default();
+        let missing = Missing::new(&catalogue);
+        let checker = Checker { tables: &tables, vocabulary: &self.vocabulary, schema: &self.schema, missing };
         let mut set = PolicySet::new();
         for policy in policies {
             let clauses = policy.policy.to_pst().unwrap().body().clauses().clone();
             // Warnings are let pass here: `false && …` is as good a policy as others.
-            let invalid = load::validate(&policy, &self.validator).iter().any(|f| f.code != "policy-suspicious");
-            if invalid || !checker.check(&policy, &clauses).is_empty() {
+            let validity = load::validate(&policy, &self.validator);
+            let invalid = validity.findings.iter().any(|f| f.code != "policy-suspicious");
+            if invalid || !checker.check(&policy, &clauses).findings.is_empty() {
                 tally.refused += 1;
                 return Ok(());
             }

@@ -7,6 +7,8 @@ mod fuzz;
 mod ladder;
 mod rejected;
 mod schema;
+mod schemas;
+mod withheld;
 mod yaml_tests;
 
 use std::collections::BTreeMap;
