@@ -193,7 +193,7 @@ impl ContextProvider for MeshContext<'_> {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        self.functions.scalar.keys().cloned().collect()
+        sorted(self.functions.scalar.keys())
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -201,10 +201,17 @@ impl ContextProvider for MeshContext<'_> {
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        self.functions.aggregate.keys().cloned().collect()
+        sorted(self.functions.aggregate.keys())
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        self.functions.window.keys().cloned().collect()
+        sorted(self.functions.window.keys())
     }
+}
+
+/// In an order that is the same in every process, so that an error's proposal is too.
+fn sorted<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut names: Vec<String> = names.cloned().collect();
+    names.sort_unstable();
+    names
 }
