@@ -20,7 +20,7 @@ const PURPOSE: &str = "purpose";
 /// What a client proves its identity with.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
-    /// A token that the gateway issued.
+    /// A token that the gateway or a trusted identity provider issued.
     Bearer(String),
     /// A user's name and password.
     Basic { user: String, password: String },
@@ -66,7 +66,7 @@ pub(crate) async fn login(
 ) -> Result<Caller, Status> {
     let purpose = purpose(metadata)?;
     let (session, is_password) = match credential {
-        Credential::Bearer(token) => (gateway.verify_token(&token).map_err(status::from_gateway)?, false),
+        Credential::Bearer(token) => (gateway.bearer_session(&token).await.map_err(status::from_gateway)?, false),
         Credential::Basic { user, password } => {
             (gateway.login(&user, &password).await.map_err(status::from_gateway)?, true)
         }

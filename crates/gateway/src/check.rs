@@ -8,6 +8,7 @@ use portcullis_govern::policy::tests;
 use portcullis_govern::{PolicySnapshot, Principal};
 
 use crate::config::{self, Config};
+use crate::identity;
 use crate::mesh::{self, Mesh};
 use crate::state;
 use crate::users::Users;
@@ -33,6 +34,7 @@ pub fn check(mesh_dir: &Path) -> Vec<Finding> {
     if let Some(snapshot) = built.snapshot {
         let (users, user_findings) = state::users(&mesh, &snapshot);
         findings.extend(user_findings);
+        findings.extend(issuers(&config, &snapshot));
         findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).findings);
     }
     findings
@@ -61,6 +63,12 @@ fn run(snapshot: &PolicySnapshot, users: Users, mesh: &Mesh) -> PolicyTests {
     let outcome = tests::run(snapshot, &principals, &mesh.policy_tests);
     let passed = outcome.results.iter().filter(|result| result.passed()).count();
     PolicyTests { passed, failed: outcome.results.len() - passed, findings: outcome.all_findings() }
+}
+
+/// Groups and attributes that the configuration of identity providers names, and the vocabulary does not have.
+fn issuers(config: &Config, snapshot: &PolicySnapshot) -> Vec<Finding> {
+    let unknown = config.identity.issuers.iter().flat_map(|rules| identity::unknown_names(rules, snapshot));
+    unknown.map(|message| Finding::error("identity-unknown-name", Position::file(config::FILE), message)).collect()
 }
 
 fn configuration(mesh_dir: &Path) -> (Option<Config>, Vec<Finding>) {

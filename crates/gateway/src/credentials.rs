@@ -3,8 +3,9 @@
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::{Gateway, now_ms};
+use crate::identity;
 use crate::session::Session;
-use crate::signer::{Broken, Claims};
+use crate::signer::{Broken, Claims, is_own_token};
 use crate::state::State;
 
 impl Gateway {
@@ -53,7 +54,36 @@ impl Gateway {
         self.signer.token(&claims, after(now_ms, self.config().identity.token_lifetime))
     }
 
-    /// The session that a token stands for.
+    /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if it is not accepted, `Unavailable` if its issuer's keys cannot be had.
+    pub async fn bearer_session(&self, token: &str) -> Result<Session, GatewayError> {
+        if self.identity.is_empty() || is_own_token(token) {
+            return self.verify_token(token);
+        }
+        self.claimed_session(token).await.inspect_err(|error| {
+            tracing::warn!(kind = error.kind.as_str(), %error, "a token of an identity provider was refused");
+        })
+    }
+
+    async fn claimed_session(&self, token: &str) -> Result<Session, GatewayError> {
+        let (verified, rules) = self.identity.verify(token, now_ms()).await?;
+        let state = self.state();
+        let principal = identity::principal(rules, &verified.claims, &state.snapshot)?;
+        if state.users.get(&principal.id).is_some() {
+            let message =
+                "the token's principal is also a user of the users file: set `principal_prefix` for its issuer";
+            return Err(GatewayError::unauthenticated(message));
+        }
+        // Options that a session has set outlive its tokens where the provider names its sessions.
+        let named = verified.claims.get("sid").and_then(serde_json::Value::as_str).unwrap_or(token);
+        let id = self.signer.mark(&format!("{}\n{}\n{named}", verified.issuer, principal.id));
+        Ok(Session::claimed(id, principal, verified.expires_ms))
+    }
+
+    /// The session that a token of the gateway's own stands for.
     ///
     /// # Errors
     ///

@@ -8,13 +8,14 @@ use datafusion::arrow::record_batch::RecordBatch;
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
-use portcullis_govern::{MaskKey, ParseLimits, RequestContext, Subject, SystemTables, sql};
+use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, SystemTables, sql};
 
 use crate::access::{self, AccessReport, TableReport};
 use crate::config::Config;
 use crate::credentials::removed;
 use crate::describe::{self, Described};
 use crate::error::{ErrorKind, GatewayError};
+use crate::identity::Identity;
 use crate::login::Logins;
 use crate::options::OptionStore;
 use crate::session::Session;
@@ -33,6 +34,7 @@ pub struct Gateway {
     parts: Parts,
     current: Current,
     pub(crate) logins: Logins,
+    pub(crate) identity: Identity,
     pub(crate) signer: Signer,
     options: OptionStore,
     turns: Turns,
@@ -75,6 +77,7 @@ impl Gateway {
                 format!("the policies do not compile ({errors} errors): mend them, `portcullis check` lists them");
             GatewayError::invalid(message).with_findings(findings)
         })?;
+        let identity = Identity::new(&config.identity)?;
         let engine = engine(&mesh_dir, &config)?;
         let options = JournalOptions {
             segment_bytes: config.audit.segment_size.bytes(),
@@ -86,6 +89,7 @@ impl Gateway {
         })?;
         Ok(Gateway {
             logins: Logins::new(&config.identity),
+            identity,
             options: OptionStore::new(config.identity.session_options, config.identity.token_lifetime.duration()),
             turns: Turns::new(&config.limits),
             current: Current::new(state),
@@ -236,7 +240,7 @@ impl Gateway {
 
     /// Who asks, with groups and attributes of this moment, and under which circumstances.
     pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
-        let principal = state.principal(session.user()).ok_or_else(removed)?.clone();
+        let principal = principal(state, session)?;
         if session.expires_ms().is_some_and(|expires| expires <= now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
@@ -274,6 +278,17 @@ impl Gateway {
     pub(crate) fn options(&self) -> &OptionStore {
         &self.options
     }
+}
+
+/// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
+fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
+    let Some(claimed) = session.claimed_principal() else {
+        return state.principal(session.user()).cloned().ok_or_else(removed);
+    };
+    state.snapshot.check_principal(claimed).map_err(|reasons| {
+        GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
+    })?;
+    Ok(claimed.clone())
 }
 
 fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {

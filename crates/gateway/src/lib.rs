@@ -16,6 +16,7 @@ mod describe;
 mod error;
 mod explain;
 mod gateway;
+mod identity;
 mod keys;
 mod login;
 mod mesh;

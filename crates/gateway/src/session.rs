@@ -1,15 +1,19 @@
 //! A session: who is asking, how they proved it, from where, and for which purpose.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use portcullis_govern::Principal;
 use uuid::Uuid;
 
-/// An authenticated principal. Groups and attributes are not part of it: they are looked up in the users file at each
-/// call, so that a change there (or the removal of a user) is felt at once.
+/// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
+/// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
+/// provider are what the token of this very call says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     id: String,
     user: String,
+    claimed: Option<Arc<Principal>>,
     authentication: &'static str,
     purpose: Option<String>,
     client: Option<SocketAddr>,
@@ -22,7 +26,18 @@ impl Session {
     }
 
     pub(crate) fn resumed(id: String, user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
-        Session { id, user, authentication, purpose: None, client: None, expires_ms }
+        Session { id, user, claimed: None, authentication, purpose: None, client: None, expires_ms }
+    }
+
+    /// The session of a principal that an identity provider vouches for.
+    pub(crate) fn claimed(id: String, principal: Principal, expires_ms: i64) -> Session {
+        let user = principal.id.clone();
+        Session { claimed: Some(Arc::new(principal)), ..Session::resumed(id, user, "oidc", Some(expires_ms)) }
+    }
+
+    /// The principal as its token describes it; None for a user of the users file.
+    pub(crate) fn claimed_principal(&self) -> Option<&Principal> {
+        self.claimed.as_deref()
     }
 
     /// The id of the session. A token keeps it, so options set in a session hold for all calls with its token.
@@ -35,7 +50,7 @@ impl Session {
         &self.user
     }
 
-    /// How the principal authenticated: `password`, `token` or `local`.
+    /// How the principal authenticated: `password`, `token`, `oidc` or `local`.
     pub fn authentication(&self) -> &str {
         self.authentication
     }

@@ -15,6 +15,11 @@ const TOKEN: &str = "token";
 /// Tokens start with this, so that one that leaked into a log or a repository is recognised for what it is.
 const TOKEN_PREFIX: &str = "pcl_";
 
+/// Whether a text claims to be a token of ours.
+pub(crate) fn is_own_token(text: &str) -> bool {
+    text.starts_with(TOKEN_PREFIX)
+}
+
 /// What a bearer token says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {

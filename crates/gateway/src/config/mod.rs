@@ -1,5 +1,6 @@
 //! `portcullis.toml`: plain structs, parsed once, passed by value. docs/configuration.md is held against them.
 
+mod issuer;
 mod size;
 mod span;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use issuer::TrustedIssuer;
 pub use size::Size;
 pub use span::Span;
 
@@ -69,6 +71,8 @@ pub struct Identity {
     pub login_window: Span,
     /// Sessions whose options (`SET …`) are remembered; the longest unused are forgotten first.
     pub session_options: u64,
+    /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
+    pub issuers: Vec<TrustedIssuer>,
 }
 
 /// What a query, and all queries together, may use.
@@ -172,6 +176,7 @@ impl Default for Identity {
             login_attempts: 10,
             login_window: Span::minutes(1),
             session_options: 10_000,
+            issuers: Vec::new(),
         }
     }
 }

@@ -119,17 +119,31 @@ fn keys(schema: &Value) -> String {
         writeln!(text, "\n### `[{section}]`\n\n{}\n", definition["description"].as_str().unwrap()).unwrap();
         writeln!(text, "| key | type | default | meaning |\n|---|---|---|---|").unwrap();
         for (key, property) in definition["properties"].as_object().unwrap() {
-            let default = match &defaults[section][key] {
-                Value::Null => "none".to_owned(),
-                value => format!("`{value}`"),
-            };
-            let description = property["description"].as_str().unwrap();
-            let meaning = description.replace('\n', " ").replace('|', "\\|");
-            writeln!(text, "| `{key}` | {} | {default} | {meaning} |", kind(property)).unwrap();
+            row(&mut text, key, property, &defaults[section][key]);
         }
     }
     assert_eq!(text.matches("### ").count(), schema["properties"].as_object().unwrap().len());
+    let definition = &schema["$defs"]["TrustedIssuer"];
+    let defaults = serde_json::to_value(TrustedIssuer::default()).unwrap();
+    writeln!(text, "\n### `[[identity.issuers]]`\n\n{}\n", definition["description"].as_str().unwrap()).unwrap();
+    writeln!(text, "| key | type | default | meaning |\n|---|---|---|---|").unwrap();
+    for (key, property) in definition["properties"].as_object().unwrap() {
+        row(&mut text, key, property, &defaults[key]);
+    }
     text + "\n"
+}
+
+fn row(text: &mut String, key: &str, property: &Value, default: &Value) {
+    let default = match default {
+        Value::Null => "none".to_owned(),
+        Value::Array(values) if values.is_empty() => "none".to_owned(),
+        Value::Object(values) if values.is_empty() => "none".to_owned(),
+        Value::String(value) if value.is_empty() => "none".to_owned(),
+        value => format!("`{value}`"),
+    };
+    let description = property["description"].as_str().unwrap();
+    let meaning = description.replace('\n', " ").replace('|', "\\|");
+    writeln!(text, "| `{key}` | {} | {default} | {meaning} |", kind(property)).unwrap();
 }
 
 fn kind(property: &Value) -> &'static str {
@@ -141,6 +155,8 @@ fn kind(property: &Value) -> &'static str {
         ("", "integer") => "number",
         ("", "boolean") => "true or false",
         ("", "string") => "text",
+        ("", "array") => "list",
+        ("", "object") => "table",
         _ => panic!("no word for the type of {property}"),
     }
 }

@@ -34,7 +34,7 @@ pub struct RequestContext {
     pub purpose: Option<String>,
     /// The client's address, where there is a network.
     pub client_address: Option<IpAddr>,
-    /// How the principal proved who it is: `password`, `token` or `local`.
+    /// How the principal proved who it is: `password`, `token`, `oidc` or `local`.
     pub authentication: String,
     /// Milliseconds since 1970-01-01T00:00:00Z, read by the caller: nothing below reads a clock.
     pub now_ms: i64,
