@@ -4,8 +4,6 @@
 use std::path::Path;
 use std::process::Command;
 
-use arrow::array::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde_json::{Value, json};
 
 use crate::support::{self, block_on, served};
@@ -21,16 +19,7 @@ fn answer(user: &str, purpose: Option<&str>, sql: &str) -> Value {
     let gateway = support::gateway();
     let session = support::session(&gateway, user, purpose);
     let (_, batches) = block_on(support::rows(&gateway, &session, sql)).unwrap();
-    Value::Array(batches.iter().flat_map(texts).collect())
-}
-
-fn texts(batch: &RecordBatch) -> Vec<Value> {
-    let options = FormatOptions::default().with_null("null");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
-    (0..batch.num_rows())
-        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().into())
-        .collect()
+    Value::Array(batches.iter().flat_map(support::texts).collect())
 }
 
 fn number(user: &str, purpose: Option<&str>, sql: &str) -> Value {

@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod differential;
 mod flight;
+mod keycloak;
 mod seaweed;
 mod slt;
 mod support;

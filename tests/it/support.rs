@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use portcullis_gateway::{Config, Gateway, GatewayError, Session};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -143,6 +145,16 @@ pub async fn rows(
     Ok((schema, batches))
 }
 
+/// The rows of a batch, each value as text.
+pub fn texts(batch: &RecordBatch) -> Vec<Value> {
+    let options = FormatOptions::default().with_null("null");
+    let columns: Vec<_> =
+        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().into())
+        .collect()
+}
+
 /// A Flight SQL server; it stops when this is dropped.
 pub struct Served {
     /// Where it listens.
@@ -221,6 +233,11 @@ pub fn weed() -> Option<PathBuf> {
 /// The JDBC driver's jar.
 pub fn jdbc_jar() -> Option<PathBuf> {
     tool("PORTCULLIS_JDBC_JAR", "jdbc/flight-sql-jdbc-driver-18.3.0.jar")
+}
+
+/// Keycloak's distribution, packed.
+pub fn keycloak() -> Option<PathBuf> {
+    tool("PORTCULLIS_KEYCLOAK", "keycloak/keycloak-quarkus-dist-26.4.0.tar.gz")
 }
 
 /// Runs a Python script of tests/python and returns what it prints; panics with its error output if it fails.

@@ -1,5 +1,5 @@
 //! What tests need besides Rust, in a cache outside of the clone: a Python environment with the clients and SeaweedFS,
-//! and the JDBC driver.
+//! the JDBC driver and Keycloak.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,11 @@ use anyhow::{Context, Result};
 
 use crate::process::{exists, root, run, say};
 
-const JDBC: (&str, &str) = ("org.apache.arrow:flight-sql-jdbc-driver:18.3.0", "flight-sql-jdbc-driver-18.3.0.jar");
+/// A Maven artifact, and the name of its file.
+type Artifact = (&'static str, &'static str);
+
+const JDBC: Artifact = ("org.apache.arrow:flight-sql-jdbc-driver:18.3.0", "flight-sql-jdbc-driver-18.3.0.jar");
+const KEYCLOAK: Artifact = ("org.keycloak:keycloak-quarkus-dist:26.4.0:tar.gz", "keycloak-quarkus-dist-26.4.0.tar.gz");
 
 /// What is there, as tests look for it, and what is not.
 #[derive(Debug, Default)]
@@ -51,9 +55,14 @@ pub fn set_up() -> Result<Tools> {
         }
         Err(error) => tools.missing.push(format!("Python clients and SeaweedFS ({error:#})")),
     }
-    match jdbc(&cache.join("jdbc")) {
-        Ok(jar) => tools.variables.push(("PORTCULLIS_JDBC_JAR", jar)),
-        Err(error) => tools.missing.push(format!("the JDBC driver ({error:#})")),
+    for (artifact, directory, variable, what) in [
+        (JDBC, "jdbc", "PORTCULLIS_JDBC_JAR", "the JDBC driver"),
+        (KEYCLOAK, "keycloak", "PORTCULLIS_KEYCLOAK", "Keycloak"),
+    ] {
+        match fetch(artifact, &cache.join(directory)) {
+            Ok(file) => tools.variables.push((variable, file)),
+            Err(error) => tools.missing.push(format!("{what} ({error:#})")),
+        }
     }
     if !exists("javac", "-version") {
         tools.missing.push("Java (no `javac`: install a JDK, 17 or newer)".to_string());
@@ -82,15 +91,15 @@ pub fn venv(directory: &Path, requirements: &Path, extra: &[&str]) -> Result<Pat
     Ok(python)
 }
 
-fn jdbc(directory: &Path) -> Result<PathBuf> {
-    let jar = directory.join(JDBC.1);
-    if !jar.exists() {
+fn fetch((artifact, name): Artifact, directory: &Path) -> Result<PathBuf> {
+    let file = directory.join(name);
+    if !file.exists() {
         let mut maven = Command::new("mvn");
         maven.args(["--quiet", "--batch-mode", "dependency:copy", "-Dmdep.useBaseVersion=true"]);
-        maven.arg(format!("-Dartifact={}", JDBC.0)).arg(format!("-DoutputDirectory={}", directory.display()));
+        maven.arg(format!("-Dartifact={artifact}")).arg(format!("-DoutputDirectory={}", directory.display()));
         // Anywhere but in the clone: there is no pom.xml to be found, and none is wanted.
         std::fs::create_dir_all(directory)?;
         run(maven.current_dir(directory))?;
     }
-    Ok(jar)
+    Ok(file)
 }

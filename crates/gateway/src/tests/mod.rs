@@ -1,5 +1,6 @@
 //! The gateway over small meshes of its own.
 
+mod claims;
 pub(crate) mod fixture;
 mod identity;
 mod query;
