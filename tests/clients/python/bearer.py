@@ -7,6 +7,7 @@ import json
 import sys
 
 import adbc_driver_flightsql.dbapi as adbc
+import pyarrow as pa
 import pyarrow.flight as flight
 from pyarrow_flight import statement
 
@@ -28,7 +29,7 @@ def main(address, sql, purpose=None):
     try:
         info = client.get_flight_info(statement(sql), call)
         facts["pyarrow"] = rows(client.do_get(info.endpoints[0].ticket, call).read_all())
-    except flight.FlightError as error:
+    except pa.ArrowException as error:
         facts["pyarrow_error"] = str(error)
     try:
         with adbc.connect(f"grpc://{address}", db_kwargs=options) as connection, connection.cursor() as cursor:

@@ -89,4 +89,5 @@ def main(address, user, purpose=None):
     print(json.dumps(facts))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
