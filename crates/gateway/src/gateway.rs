@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
@@ -26,6 +28,9 @@ use crate::system::Surroundings;
 use crate::tables::{self, VisibleTable};
 use crate::turns::Turns;
 use crate::{keys, mesh, pipeline, watch};
+
+/// What a call comes to. Boxed, so that the crates above compile without looking into the engine's futures again.
+type Answer<'a, T> = BoxFuture<'a, Result<T, GatewayError>>;
 
 /// The gateway over one mesh directory.
 pub struct Gateway {
@@ -112,8 +117,8 @@ impl Gateway {
     /// # Errors
     ///
     /// What running it would fail with before it touches data.
-    pub async fn describe(&self, session: &Session, sql: &str) -> Result<Described, GatewayError> {
-        describe::describe(self, session, sql).await
+    pub fn describe<'a>(&'a self, session: &'a Session, sql: &'a str) -> Answer<'a, Described> {
+        describe::describe(self, session, sql).boxed()
     }
 
     /// Runs a statement; `parameters` has one row, a column for each placeholder. The audit record is on the disk
@@ -122,13 +127,13 @@ impl Gateway {
     /// # Errors
     ///
     /// By kind: what is wrong with the statement, refused by policy, unavailable, or beyond a limit.
-    pub async fn query(
-        &self,
-        session: &Session,
-        sql: &str,
+    pub fn query<'a>(
+        &'a self,
+        session: &'a Session,
+        sql: &'a str,
         parameters: Option<RecordBatch>,
-    ) -> Result<QueryStream, GatewayError> {
-        pipeline::run(self, session, sql, parameters).await
+    ) -> Answer<'a, QueryStream> {
+        pipeline::run(self, session, sql, parameters).boxed()
     }
 
     /// The tables that the session's principal may discover, in order of name; tables of `system` among them.
