@@ -43,7 +43,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(hidden, joins, masks, queries, refused, row_filters, system_tables);
+scripts!(hidden, joins, masks, queries, refused, row_filters, system_tables, time_travel);
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("slt")

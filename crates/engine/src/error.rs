@@ -30,6 +30,14 @@ pub enum EngineError {
         /// What is wrong.
         message: String,
     },
+    /// The table has no such version, or not any more.
+    #[error("table `{table}` cannot be read as of then: {message}")]
+    NoVersion {
+        /// `domain.table`.
+        table: String,
+        /// Which version, and why.
+        message: String,
+    },
     /// The plan cannot be optimised or turned into operators. Planning is above the data, so its text may be shown.
     #[error("the query cannot be planned: {0}")]
     Planning(String),
@@ -70,6 +78,8 @@ pub enum ErrorKind {
     Withheld,
     /// A table contradicts itself or its format.
     Corrupt,
+    /// A table has no such version.
+    NoVersion,
     /// The query cannot be planned.
     Planning,
     /// The query failed on a row.
@@ -89,6 +99,7 @@ impl EngineError {
             EngineError::Unavailable { .. } => ErrorKind::Unavailable,
             EngineError::Withheld { .. } => ErrorKind::Withheld,
             EngineError::Corrupt { .. } => ErrorKind::Corrupt,
+            EngineError::NoVersion { .. } => ErrorKind::NoVersion,
             EngineError::Planning(_) => ErrorKind::Planning,
             EngineError::Execution { .. } => ErrorKind::Execution,
             EngineError::ResourceExhausted(_) | EngineError::LimitExceeded { .. } => ErrorKind::ResourceExhausted,

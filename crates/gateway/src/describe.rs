@@ -25,7 +25,7 @@ pub struct Described {
     pub sets_option: bool,
 }
 
-/// Plans a statement. No data is touched, so nothing is audited; what may not be discovered is not found here either.
+/// Plans a statement. Nothing but metadata is touched, so nothing is audited; what may not be discovered is not found here either.
 pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) -> Result<Described, GatewayError> {
     let state = gateway.state();
     let subject = gateway.subject(&state, session)?;
@@ -36,7 +36,7 @@ pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) ->
         let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
         return Ok(Described { schema, parameters, sets_option: true });
     }
-    let plan = match pipeline::govern(&state, &statement, &subject, None).await? {
+    let plan = match pipeline::govern(gateway, &state, &statement, &subject, None).await? {
         Verdict::Permit(plan, _) => plan,
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };

@@ -120,7 +120,7 @@ impl From<EngineError> for GatewayError {
     fn from(error: EngineError) -> GatewayError {
         let kind = match error.kind() {
             EngineKind::Unavailable | EngineKind::Withheld | EngineKind::Corrupt => ErrorKind::Unavailable,
-            EngineKind::Planning | EngineKind::Execution => ErrorKind::InvalidArgument,
+            EngineKind::NoVersion | EngineKind::Planning | EngineKind::Execution => ErrorKind::InvalidArgument,
             EngineKind::ResourceExhausted => ErrorKind::ResourceExhausted,
             EngineKind::Cancelled => ErrorKind::Cancelled,
             EngineKind::Internal => ErrorKind::Internal,

@@ -151,12 +151,12 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// `InvalidArgument` if the statement cannot be parsed.
-    pub fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
+    /// `InvalidArgument` if the statement cannot be parsed, or asks for a version that a table does not have.
+    pub async fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
         let state = self.state();
         let subject = self.subject(&state, session)?;
         let statement = sql::parse(sql, &self.parse_limits())?;
-        let verdict = state.planner.govern(&statement, &subject, None);
+        let verdict = pipeline::govern(self, &state, &statement, &subject, None).await?;
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
 

@@ -1,4 +1,5 @@
-//! The path of a query, from top to bottom: turn → subject → parse → govern → prepare → audit.begin → execute → stream.
+//! The path of a query, from top to bottom: turn → subject → parse → versions → govern → prepare → audit.begin → execute
+//! → stream.
 //!
 //! What the order is for: snapshots are pinned before the audit record names them; the record is on the disk before
 //! anything is executed, let alone sent; a statement that is refused, at whatever stage, has its record before its
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
+use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
-use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict};
+use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -56,10 +58,11 @@ pub(crate) async fn run(
         return query.set(setting, turn).await;
     }
 
-    let (plan, decision) = match govern(&state, &statement, &subject, values).await? {
-        Verdict::Permit(plan, decision) => (plan, decision),
-        Verdict::Deny(decision) => return query.refuse_decided(Decided::Denied, &decision).await,
-        Verdict::Undecided(decision) => return query.refuse_decided(Decided::Undecided, &decision).await,
+    let (plan, decision) = match govern(gateway, &state, &statement, &subject, values).await {
+        Ok(Verdict::Permit(plan, decision)) => (plan, decision),
+        Ok(Verdict::Deny(decision)) => return query.refuse_decided(Decided::Denied, &decision).await,
+        Ok(Verdict::Undecided(decision)) => return query.refuse_decided(Decided::Undecided, &decision).await,
+        Err(error) => return query.refuse(error).await,
     };
     if !plan.parameters().is_empty() {
         let message = format!("the statement has {} parameters, and none were bound", plan.parameters().len());
@@ -68,21 +71,46 @@ pub(crate) async fn run(
     query.execute(&plan, &decision, turn).await
 }
 
-/// Governs a statement. Tables of `system` may read files for their rows, so such statements leave the async threads.
+/// Governs a statement, once it is known which versions of tables it means. Tables of `system` may read files for their
+/// rows, so such statements leave the async threads.
 pub(crate) async fn govern(
+    gateway: &Gateway,
     state: &Arc<State>,
     statement: &Statement,
     subject: &Subject,
     values: Option<datafusion::common::ParamValues>,
 ) -> Result<Verdict, GatewayError> {
+    let versions = match versions(gateway, state, statement, subject).await? {
+        Ok(versions) => versions,
+        Err(refused) => return Ok(*refused),
+    };
     let reads_files = statement.tables().iter().any(|name| name.to_lowercase().contains("access_log"));
     if !reads_files {
-        return Ok(state.planner.govern(statement, subject, values));
+        return Ok(state.planner.govern_at(statement, subject, values, &versions));
     }
     let (state, statement, subject) = (Arc::clone(state), statement.clone(), subject.clone());
-    tokio::task::spawn_blocking(move || state.planner.govern(&statement, &subject, values))
+    tokio::task::spawn_blocking(move || state.planner.govern_at(&statement, &subject, values, &versions))
         .await
         .map_err(|_| GatewayError::internal("the statement could not be planned"))
+}
+
+/// The versions that a statement means, looked up in tables that the subject may query and in no others; or the verdict
+/// on one that it may not.
+async fn versions(
+    gateway: &Gateway,
+    state: &State,
+    statement: &Statement,
+    subject: &Subject,
+) -> Result<Result<Versions, Box<Verdict>>, GatewayError> {
+    let asked = match state.planner.versions(statement, subject) {
+        Ok(asked) => asked,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let find = asked.iter().map(async |asked| gateway.engine().resolve(&asked.table, &asked.as_of).await);
+    let found = try_join_all(find).await?;
+    let mut versions = Versions::default();
+    asked.iter().zip(found).for_each(|(asked, found)| versions.insert(asked, found));
+    Ok(Ok(versions))
 }
 
 /// One statement on its way.

@@ -32,7 +32,7 @@ pub(crate) fn decided(
     snapshots: &[(TableName, String)],
 ) -> Begin {
     let mut tables: Vec<TableAccess> =
-        decision.tables.iter().map(|table| product(table, decision, catalogue, snapshots)).collect();
+        decision.tables.iter().flat_map(|table| product(table, decision, catalogue, snapshots)).collect();
     tables.extend(decision.system_tables.iter().map(|name| TableAccess {
         name: system_name(name),
         contract_version: None,
@@ -41,8 +41,8 @@ pub(crate) fn decided(
         columns: Vec::new(),
         policies: Vec::new(),
     }));
-    tables.sort_by(|one, other| one.name.cmp(&other.name));
-    tables.dedup_by(|one, other| one.name == other.name);
+    tables.sort_by(|one, other| (&one.name, &one.snapshot).cmp(&(&other.name, &other.snapshot)));
+    tables.dedup_by(|one, other| (&one.name, &one.snapshot) == (&other.name, &other.snapshot));
     record.tables = tables;
     record.decision = outcome;
     // The message may quote the statement; the kind does not.
@@ -54,12 +54,13 @@ fn system_name(name: &str) -> String {
     if name.contains('.') { name.to_owned() } else { format!("system.{name}") }
 }
 
+/// One access for each snapshot of the table that was pinned, or one without a snapshot.
 fn product(
     table: &TableDecision,
     decision: &Decision,
     catalogue: &Catalogue,
     snapshots: &[(TableName, String)],
-) -> TableAccess {
+) -> Vec<TableAccess> {
     let uses = decision.columns.iter().filter(|used| used.table == table.table);
     let columns: Vec<ColumnAccess> = uses
         .filter(|used| used.disclosure != Disclosure::Denied)
@@ -71,15 +72,18 @@ fn product(
     policies.extend(used_columns.flat_map(|column| column.policies.iter().chain(&column.forbidden_by)).cloned());
     policies.sort();
     policies.dedup();
-    // A table that was scanned twice was pinned once.
-    let snapshot = snapshots.iter().find(|(name, _)| *name == table.table).map(|(_, snapshot)| snapshot.clone());
     let contract = catalogue.resolve(&table.table.domain, &table.table.table).map(|found| &found.contract);
-    TableAccess {
+    let access = |snapshot: Option<&String>| TableAccess {
         name: table.table.to_string(),
         contract_version: contract.map(|contract| contract.version.to_string()),
-        snapshot,
+        snapshot: snapshot.cloned(),
         filtered: table.filter.expr.is_some(),
-        columns,
-        policies,
+        columns: columns.clone(),
+        policies: policies.clone(),
+    };
+    let pinned: Vec<_> = snapshots.iter().filter(|(name, _)| *name == table.table).collect();
+    match pinned.is_empty() {
+        true => vec![access(None)],
+        false => pinned.into_iter().map(|(_, snapshot)| access(Some(snapshot))).collect(),
     }
 }

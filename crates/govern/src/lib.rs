@@ -22,11 +22,12 @@ pub use error::GovernError;
 pub use explain::{AccessReport, explain_access};
 pub use mask::MaskKey;
 pub use plan::{
-    CATALOGUE, ColumnUse, Decision, GovernedPlan, NoSystemTables, Parameter, Planner, Reason, ReasonKind, ScanSource,
-    SystemTable, SystemTables, Verdict, ViewColumn, parameter_schema, visible_schema,
+    CATALOGUE, ColumnUse, Decision, GovernedPlan, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
+    ResolvedVersion, ScanSource, SystemTable, SystemTables, Verdict, VersionedTable, Versions, ViewColumn,
+    parameter_schema, visible_schema,
 };
 pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
     RequestContext, RowFilter, Subject, TableAction, TableDecision, Vocabulary,
 };
-pub use sql::{ExplainKind, ParseLimits, Setting, Statement, StatementKind, parse};
+pub use sql::{AsOf, ExplainKind, ParseLimits, Setting, Statement, StatementKind, parse};

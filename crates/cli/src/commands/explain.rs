@@ -13,7 +13,7 @@ pub async fn run(mesh: &Path, args: &ExplainArgs, streams: &mut Streams<'_>) -> 
     let sql = statement(&args.asking)?;
     let gateway = open_mesh(mesh).await?;
     let session = session(&gateway, &args.asking.user, args.asking.purpose.as_deref())?;
-    let report = gateway.explain_access(&session, &sql);
+    let report = gateway.explain_access(&session, &sql).await;
     gateway.shutdown().await;
     let report = report?;
     match args.format {

@@ -1,12 +1,12 @@
 //! The engine: from a governed plan to a bound one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::logical_expr::TableSource;
 use futures::future::try_join_all;
-use portcullis_contract::TableName;
-use portcullis_govern::{GovernedPlan, ScanSource};
+use portcullis_contract::{Table, TableName};
+use portcullis_govern::{AsOf, GovernedPlan, ResolvedVersion, ScanSource};
 
 use super::bind::bind;
 use super::limits::EngineLimits;
@@ -31,7 +31,15 @@ impl Engine {
         Ok(Self { tables, runner })
     }
 
-    /// Pins the current snapshot of every table of the plan, puts barriers before them, optimises, and verifies the result.
+    /// Which version of a table a statement means.
+    ///
+    /// # Errors
+    /// When there is no such version, or the table is not available.
+    pub async fn resolve(&self, table: &Table, as_of: &AsOf) -> Result<ResolvedVersion, EngineError> {
+        self.tables.resolve(table, as_of).await
+    }
+
+    /// Pins the current snapshot of every table of the plan, or the version that was decided on, puts barriers before them, optimises, and verifies the result.
     ///
     /// # Errors
     /// When a table is not available, the plan cannot be executed, or it does not pass the check.
@@ -40,9 +48,9 @@ impl Engine {
         let pinned = self.pin(plan).await?;
         let mut barriers = Vec::with_capacity(plan.scans().len());
         for source in plan.scans() {
-            let name = &source.table().name;
-            let Some(table) = pinned.get(name) else {
-                return Err(EngineError::Internal(format!("table `{name}` was not pinned")));
+            let key = pin_of(source);
+            let Some(table) = pinned.get(&key) else {
+                return Err(EngineError::Internal(format!("table `{}` was not pinned", key.0)));
             };
             barriers.push(barrier(source, table)?);
         }
@@ -55,16 +63,30 @@ impl Engine {
         let logical = bind(plan.logical().clone(), &table).map_err(|e| redact::planning(&e))?;
         let scans: Vec<_> = barriers.iter().map(|barrier| Arc::clone(barrier.governed())).collect();
         let mut bound = self.runner.plan(logical, &scans, turn).await?;
-        bound.snapshots = pinned.iter().map(|(name, table)| (name.clone(), table.snapshot().to_owned())).collect();
+        let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
+        bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)
     }
 
-    /// One snapshot for each table, however often the plan scans it.
-    async fn pin(&self, plan: &GovernedPlan) -> Result<BTreeMap<TableName, Arc<PinnedTable>>, EngineError> {
-        let tables: BTreeMap<_, _> = plan.scans().iter().map(|scan| (&scan.table().name, scan.table())).collect();
-        let pins = tables.into_iter().map(async |(name, table)| Ok((name.clone(), self.tables.pin(table).await?)));
+    /// One snapshot for each table and version, however often the plan scans it.
+    async fn pin<'a>(&self, plan: &'a GovernedPlan) -> Result<BTreeMap<Pin<'a>, Arc<PinnedTable>>, EngineError> {
+        let tables: BTreeMap<_, _> = plan.scans().iter().map(|scan| (pin_of(scan), scan.table())).collect();
+        let pins = tables.into_iter().map(async |(pin, table)| {
+            let pinned = match pin.1 {
+                Some(version) => self.tables.pin_at(table, version).await?,
+                None => self.tables.pin(table).await?,
+            };
+            Ok((pin, pinned))
+        });
         Ok(try_join_all(pins).await?.into_iter().collect())
     }
+}
+
+/// What is pinned: a table, and the version of it that was decided on.
+type Pin<'a> = (&'a TableName, Option<&'a ResolvedVersion>);
+
+fn pin_of(source: &ScanSource) -> Pin<'_> {
+    (&source.table().name, source.version().map(AsRef::as_ref))
 }
 
 fn barrier(source: &ScanSource, table: &Arc<PinnedTable>) -> Result<Arc<BarrierTable>, EngineError> {

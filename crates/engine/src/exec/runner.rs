@@ -101,7 +101,8 @@ impl Bound {
         Arc::clone(&self.schema)
     }
 
-    /// The snapshots that are read, by table: Iceberg snapshot id or Delta version.
+    /// The snapshots that are read, by table: Iceberg snapshot id or Delta version; several of a table that is read at
+    /// several.
     pub fn snapshots(&self) -> &[(TableName, String)] {
         &self.snapshots
     }

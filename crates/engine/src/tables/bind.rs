@@ -35,6 +35,13 @@ pub(super) struct Origin {
     pub(super) children: Vec<Origin>,
 }
 
+impl Origin {
+    /// Whether no data file has it, so that it is NULL throughout.
+    pub(super) fn is_absent(&self) -> bool {
+        self.id.is_none() && self.names.is_empty()
+    }
+}
+
 /// A column that a scan can produce.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
@@ -63,6 +70,53 @@ pub(super) fn bind(declared: &Schema, fields: &[TableField]) -> Result<Vec<Colum
             Ok(Column { field: Arc::clone(field), origin, default })
         })
         .collect()
+}
+
+/// The fields of now, as an earlier schema of the table has them: under today's names and in today's types. `same` says
+/// whether a field of now (the first) and one of then are one field. One that did not exist then has no origin, whatever
+/// else had its name.
+pub(super) fn as_of(
+    now: &[TableField],
+    then: &[TableField],
+    same: &dyn Fn(&TableField, &TableField) -> bool,
+) -> Vec<TableField> {
+    let field = |field: &TableField| match then.iter().find(|old| same(field, old)) {
+        Some(old) => TableField {
+            name: field.name.clone(),
+            physical: old.physical.clone(),
+            id: old.id,
+            // Another type stays as it was, to be refused.
+            data_type: if promotes(&old.data_type, &field.data_type) { &field.data_type } else { &old.data_type }
+                .clone(),
+            children: as_of(&field.children, &old.children, same),
+            default: old.default.clone(),
+        },
+        None => absent(field),
+    };
+    now.iter().map(field).collect()
+}
+
+fn absent(field: &TableField) -> TableField {
+    let children = field.children.iter().map(absent).collect();
+    TableField { physical: Vec::new(), id: None, children, default: None, ..field.clone() }
+}
+
+/// Whether the formats let a column of type `from` become one of type `to`.
+fn promotes(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    match (from, to) {
+        (T::Int8 | T::Int16 | T::Int32, T::Float64) => true,
+        (T::Int8, T::Int16) => true,
+        (T::Int8 | T::Int16 | T::Int32 | T::Int64, T::Decimal128(precision, scale)) => {
+            let digits = if *from == T::Int64 { 20 } else { 10 };
+            i16::from(*precision) - i16::from(*scale) >= digits
+        }
+        (T::Decimal128(p, s), T::Decimal128(q, t)) => {
+            t >= s && i16::from(*q) - i16::from(*t) >= i16::from(*p) - i16::from(*s)
+        }
+        (T::Date32, T::Timestamp(_, None)) => true,
+        _ => from == to || widens(from, to),
+    }
 }
 
 fn lookup<'a>(fields: &'a [TableField], name: &str) -> Result<&'a TableField, String> {

@@ -7,6 +7,7 @@ use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use moka::future::Cache;
 
 use super::deletes::Positions;
+use super::delta_log::DeltaTable;
 use super::iceberg_log::ManifestCache;
 use super::plan::FilePlan;
 
@@ -21,7 +22,12 @@ pub(super) struct Caches {
     pub(super) positions: Cache<String, Arc<Positions>>,
     /// Iceberg manifests.
     pub(super) manifests: ManifestCache,
+    /// Earlier versions of Delta tables.
+    pub(super) versions: Cache<String, DeltaTable>,
 }
+
+/// Versions of Delta tables that are kept: each holds the table's metadata and the names of its log's files.
+const VERSIONS: u64 = 256;
 
 impl Caches {
     /// Of at most this many bytes together, by estimate.
@@ -49,6 +55,7 @@ impl Caches {
                 .max_capacity(quarter)
                 .weigher(|_, manifest: &Arc<iceberg::spec::Manifest>| weight(1000 + manifest.entries().len() * 2000))
                 .build(),
+            versions: Cache::builder().max_capacity(VERSIONS).build(),
         }
     }
 }

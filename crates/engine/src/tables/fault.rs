@@ -19,6 +19,8 @@ pub(super) enum Fault {
     Withheld(String),
     /// The table's own files contradict themselves.
     Corrupt(String),
+    /// The table has no such version, or not any more.
+    NoVersion(String),
     /// A defect of ours.
     Internal(String),
 }
@@ -33,6 +35,7 @@ impl Fault {
             }
             Fault::Withheld(message) => EngineError::Withheld { table, message },
             Fault::Corrupt(message) => EngineError::Corrupt { table, message },
+            Fault::NoVersion(message) => EngineError::NoVersion { table, message },
             Fault::Internal(message) => EngineError::Internal(format!("table `{table}`: {message}")),
         }
     }

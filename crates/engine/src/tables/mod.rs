@@ -20,7 +20,9 @@ mod scan;
 mod slot;
 mod source;
 mod store;
+mod travel;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,14 +103,15 @@ impl Tables {
     /// Unavailable, where the table's store or catalogue does not answer within the time allowed; Withheld, where the
     /// table does not offer what its contract declares; Corrupt, where its metadata cannot be understood.
     pub async fn pin(&self, table: &Table) -> Result<Arc<PinnedTable>, EngineError> {
-        let key = format!("{:?}\n{:?}\n{:?}", table.format, table.source.path, table.source.connection.kind);
         let name = table.name.to_string();
-        let snapshot = self
-            .slots
-            .current(key, self.options.refresh_age, |known| self.refresh(table, known))
-            .await
-            .map_err(|fault| fault.at(&name))?;
-        self.bind(table, snapshot).map_err(|fault| fault.at(&name))
+        let snapshot = self.now(table, self.options.refresh_age).await.map_err(|fault| fault.at(&name))?;
+        self.bind(table, snapshot, "").map_err(|fault| fault.at(&name))
+    }
+
+    /// The current snapshot, at most this old.
+    async fn now(&self, table: &Table, age: Duration) -> Result<Snapshot, Fault> {
+        let key = format!("{:?}\n{:?}\n{:?}", table.format, table.source.path, table.source.connection.kind);
+        self.slots.current(key, age, |known| self.refresh(table, known)).await
     }
 
     async fn refresh(&self, table: &Table, known: Option<Snapshot>) -> Result<Snapshot, Fault> {
@@ -168,15 +171,14 @@ impl Tables {
         }
     }
 
-    fn bind(&self, table: &Table, snapshot: Snapshot) -> Result<Arc<PinnedTable>, Fault> {
+    /// `seen_from` tells the state of the table whose names and types the columns have, where it is another one.
+    fn bind(&self, table: &Table, snapshot: Snapshot, seen_from: &str) -> Result<Arc<PinnedTable>, Fault> {
         let schema = arrow_schema(table);
-        let columns = match &snapshot {
-            Snapshot::Iceberg(opened) => opened.bind(&schema)?,
-            Snapshot::Delta(opened) => opened.bind(&schema)?,
-        };
+        let columns = snapshot.columns(&schema)?;
+        let present = travel::present(&columns);
         let root = snapshot.root();
         let version = snapshot.version();
-        let plan_key = format!("{}{}\n{version}\n{schema:?}", root.root.url.as_str(), root.base);
+        let plan_key = format!("{}{}\n{version}\n{seen_from}\n{schema:?}", root.root.url.as_str(), root.base);
         let (name, time_ms) = (snapshot.name(), snapshot.time_ms());
         let provider = SnapshotProvider {
             table: table.name.to_string(),
@@ -186,7 +188,7 @@ impl Tables {
             plan_key,
             caches: Arc::clone(&self.caches),
         };
-        Ok(Arc::new(PinnedTable { snapshot: name, time_ms, provider: Arc::new(provider) }))
+        Ok(Arc::new(PinnedTable { snapshot: name, time_ms, columns: present, provider: Arc::new(provider) }))
     }
 }
 
@@ -195,6 +197,8 @@ impl Tables {
 pub struct PinnedTable {
     snapshot: String,
     time_ms: Option<i64>,
+    /// Declared columns that it has.
+    columns: BTreeSet<String>,
     provider: Arc<SnapshotProvider>,
 }
 

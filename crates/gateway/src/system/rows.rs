@@ -1,5 +1,6 @@
 //! The columns of the system tables, made from what the gateway knows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use portcullis_audit::Entry;
@@ -125,7 +126,10 @@ pub(super) fn access_log(entries: Vec<Entry>) -> Columns {
 }
 
 fn each(entry: &Entry, value: impl Fn(&portcullis_audit::TableAccess) -> Option<String>) -> Vec<String> {
-    entry.begin.tables.iter().filter_map(value).collect()
+    let mut values: Vec<String> = entry.begin.tables.iter().filter_map(value).collect();
+    // A table that was read at several snapshots stands there for each.
+    values.dedup();
+    values
 }
 
 fn snapshot(table: &portcullis_audit::TableAccess) -> Option<String> {
@@ -136,7 +140,9 @@ fn snapshot(table: &portcullis_audit::TableAccess) -> Option<String> {
 fn masked(entry: &Entry) -> Vec<String> {
     let tables = entry.begin.tables.iter();
     let columns = tables.flat_map(|table| table.columns.iter().map(move |column| (table, column)));
-    columns.map(|(table, column)| format!("{}.{}:{}", table.name, column.name, column.mask)).collect()
+    let columns = columns.map(|(table, column)| format!("{}.{}:{}", table.name, column.name, column.mask));
+    let mut seen = BTreeSet::new();
+    columns.filter(|column| seen.insert(column.clone())).collect()
 }
 
 fn policy_ids(entry: &Entry) -> Vec<String> {

@@ -5,4 +5,5 @@ pub(crate) mod fixture;
 mod identity;
 mod query;
 mod reload;
+mod travel;
 mod units;

@@ -252,7 +252,7 @@ async fn metadata_shows_what_may_be_discovered() {
 #[tokio::test]
 async fn access_reports_say_what_and_why() {
     let f = fixture().await;
-    let report = f.gateway.explain_access(&f.session("ana"), "SELECT region FROM orders.order_events").unwrap();
+    let report = f.gateway.explain_access(&f.session("ana"), "SELECT region FROM orders.order_events").await.unwrap();
     assert_eq!((report.decision.as_str(), report.tables.len()), ("permitted", 1));
     let table = &report.tables[0];
     assert_eq!((table.discover, table.query, table.version.as_str()), (true, true, "1.2.0"));

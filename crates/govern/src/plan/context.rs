@@ -9,7 +9,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, DataFusionError, Result, TableReference, plan_err};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::planner::{ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -53,6 +53,7 @@ pub(crate) struct MeshContext<'a> {
     options: &'a ConfigOptions,
     functions: &'static Functions,
     consulted: RefCell<Vec<Arc<TableDecision>>>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
 }
 
 impl<'a> MeshContext<'a> {
@@ -62,7 +63,14 @@ impl<'a> MeshContext<'a> {
         system: &'a dyn SystemTables,
         options: &'a ConfigOptions,
     ) -> Self {
-        MeshContext { snapshot, subject, system, options, functions: functions(), consulted: RefCell::default() }
+        let functions = functions();
+        let (consulted, relation_planners) = (RefCell::default(), Vec::new());
+        MeshContext { snapshot, subject, system, options, functions, consulted, relation_planners }
+    }
+
+    /// Tables that `planner` takes are planned by it.
+    pub(crate) fn add_relation_planner(&mut self, planner: Arc<dyn RelationPlanner>) {
+        self.relation_planners.push(planner);
     }
 
     /// Decisions asked for so far, each once.
@@ -97,7 +105,7 @@ impl<'a> MeshContext<'a> {
             let message = format!("permission denied on table `{}`: {hint}", table.name);
             return Some(Err(refusal(ReasonKind::PermissionDenied, message)));
         }
-        Some(Ok(Arc::new(ViewSource::product(table, decision))))
+        Some(Ok(Arc::new(ViewSource::product(table, decision, None))))
     }
 
     /// Schema of a system table, if it exists for the subject.
@@ -166,6 +174,10 @@ impl ContextProvider for MeshContext<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         &self.functions.planners
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relation_planners
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -8,7 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::is_masked;
 use super::lineage::Lineage;
-use super::source::{ViewSource, visible_columns};
+use super::source::{ViewSource, columns_at};
 
 /// One line for each node. A scan shows the columns that the statement uses and which of them are masked: what lies
 /// below it (filters, how a mask works) is not the subject's.
@@ -27,18 +27,20 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn scan(&self, plan: &LogicalPlan) -> Option<String> {
         let LogicalPlan::TableScan(scan) = plan else { return None };
-        let Some(ViewSource::Product { table, decision, .. }) = scan.source.downcast_ref::<ViewSource>() else {
+        let Some(ViewSource::Product { table, decision, version, .. }) = scan.source.downcast_ref::<ViewSource>()
+        else {
             return Some(format!("TableScan: {}", scan.table_name));
         };
         let used = |name: &str| self.lineage.touched.iter().any(|c| c.table == table.name && c.column == name);
-        let columns = visible_columns(decision).filter(|column| used(&column.name));
+        let columns = columns_at(decision, version.as_deref()).filter(|column| used(&column.name));
         let shown: Vec<_> = columns
             .map(|column| match is_masked(column.disclosure) {
                 true => format!("{} masked", column.name),
                 false => column.name.clone(),
             })
             .collect();
-        Some(format!("TableScan: {} columns=[{}]", scan.table_name, shown.join(", ")))
+        let version = version.as_ref().map(|version| format!(" ({})", version.snapshot)).unwrap_or_default();
+        Some(format!("TableScan: {}{version} columns=[{}]", scan.table_name, shown.join(", ")))
     }
 }
 

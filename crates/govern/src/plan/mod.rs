@@ -11,6 +11,7 @@ mod rewrite;
 mod source;
 mod system;
 mod verdict;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use params::{Parameter, parameter_schema};
 pub use source::{ScanSource, ViewColumn, visible_schema};
 pub use system::{NoSystemTables, SYSTEM_SCHEMA, SystemTable, SystemTables};
 pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
+pub use versions::{ResolvedVersion, VersionedTable, Versions};
 
 use crate::mask::{MaskKey, Masks};
 use crate::policy::{Disclosure, PolicySnapshot, Subject};
@@ -66,28 +68,56 @@ impl Planner {
     /// Without `params` the plan keeps its parameters, for describing a statement: it cannot run if it has any. With
     /// `params` there must be a value for each.
     pub fn govern(&self, statement: &Statement, subject: &Subject, params: Option<ParamValues>) -> Verdict {
-        let context = MeshContext::new(&self.snapshot, subject, self.system.as_ref(), &self.options);
-        match deep(|| self.plan(statement, &context, params)) {
+        self.govern_at(statement, subject, params, &Versions::default())
+    }
+
+    /// The same, where `versions` are those that [`Planner::versions`] asks for.
+    pub fn govern_at(
+        &self,
+        statement: &Statement,
+        subject: &Subject,
+        params: Option<ParamValues>,
+        versions: &Versions,
+    ) -> Verdict {
+        let mut context = self.context(subject);
+        match deep(|| self.plan(statement, &mut context, params, versions)) {
             Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
-            Err(error) => {
-                let reason = reason(&error);
-                let undecided = reason.kind == ReasonKind::Undecided;
-                let decision = Decision {
-                    tables: context.consulted(),
-                    reason: Some(reason),
-                    policy_version: self.snapshot.version().to_string(),
-                    ..Decision::default()
-                };
-                if undecided { Verdict::Undecided(decision) } else { Verdict::Deny(decision) }
-            }
+            Err(error) => self.refused(&context, &error),
         }
+    }
+
+    /// The tables whose version must be found before the statement can be governed.
+    ///
+    /// # Errors
+    ///
+    /// The verdict, if one of them is hidden from the subject, may not be queried, or has no versions.
+    pub fn versions(&self, statement: &Statement, subject: &Subject) -> Result<Vec<VersionedTable>, Box<Verdict>> {
+        let context = self.context(subject);
+        context.asked(statement).map_err(|error| Box::new(self.refused(&context, &error)))
+    }
+
+    fn context<'a>(&'a self, subject: &'a Subject) -> MeshContext<'a> {
+        MeshContext::new(&self.snapshot, subject, self.system.as_ref(), &self.options)
+    }
+
+    fn refused(&self, context: &MeshContext<'_>, error: &DataFusionError) -> Verdict {
+        let reason = reason(error);
+        let undecided = reason.kind == ReasonKind::Undecided;
+        let decision = Decision {
+            tables: context.consulted(),
+            reason: Some(reason),
+            policy_version: self.snapshot.version().to_string(),
+            ..Decision::default()
+        };
+        if undecided { Verdict::Undecided(decision) } else { Verdict::Deny(decision) }
     }
 
     fn plan(
         &self,
         statement: &Statement,
-        context: &MeshContext<'_>,
+        context: &mut MeshContext<'_>,
         params: Option<ParamValues>,
+        versions: &Versions,
     ) -> Result<(GovernedPlan, Decision)> {
         let Some(query) = statement.query() else {
             return Err(refusal(ReasonKind::Unsupported, "a setting is applied to the session, not planned"));
@@ -98,7 +128,10 @@ impl Planner {
                 return Err(not_found(&name.to_string()));
             }
         }
+        let travel = Arc::new(context.time_travel(statement, versions)?);
+        context.add_relation_planner(Arc::clone(&travel) as _);
         let view = SqlToRel::new(context).sql_statement_to_plan(query.clone())?;
+        travel.check()?;
         let mut parameters = params::parameters(&view)?;
         let view = match params {
             Some(values) => {

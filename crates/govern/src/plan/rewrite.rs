@@ -79,9 +79,9 @@ impl Rewriter<'_> {
             return internal_err!("scan of `{}` was optimised before it was governed", scan.table_name);
         }
         match scan.source.downcast_ref::<ViewSource>() {
-            Some(ViewSource::Product { table, decision, .. }) => {
-                let (table, decision) = (Arc::clone(table), Arc::clone(decision));
-                let source = Arc::new(ScanSource::new(self.scans.len(), table, decision, self.masks));
+            Some(ViewSource::Product { table, decision, version, .. }) => {
+                let (table, decision, version) = (Arc::clone(table), Arc::clone(decision), version.clone());
+                let source = Arc::new(ScanSource::new(self.scans.len(), table, decision, version, self.masks));
                 self.scans.push(Arc::clone(&source));
                 Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))
             }

@@ -8,6 +8,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, TableSource, TableType};
 use portcullis_contract::Table;
 
+use super::versions::ResolvedVersion;
 use crate::mask::{Masks, is_mask_call};
 use crate::policy::{ColumnDecision, Disclosure, TableDecision};
 
@@ -20,6 +21,7 @@ pub struct ScanSource {
     id: usize,
     table: Arc<Table>,
     decision: Arc<TableDecision>,
+    version: Option<Arc<ResolvedVersion>>,
     base: SchemaRef,
     view: SchemaRef,
     columns: Vec<ViewColumn>,
@@ -38,10 +40,16 @@ pub struct ViewColumn {
 }
 
 impl ScanSource {
-    pub(crate) fn new(id: usize, table: Arc<Table>, decision: Arc<TableDecision>, masks: &Masks) -> Self {
+    pub(crate) fn new(
+        id: usize,
+        table: Arc<Table>,
+        decision: Arc<TableDecision>,
+        version: Option<Arc<ResolvedVersion>>,
+        masks: &Masks,
+    ) -> Self {
         let base = crate::schema::arrow_schema(&table);
-        let view = visible_schema(&table, &decision);
-        let columns = visible_columns(&decision).map(|column| {
+        let view = schema_at(&table, &decision, version.as_deref());
+        let columns = columns_at(&decision, version.as_deref()).map(|column| {
             let raw = Expr::Column(Column::new_unqualified(&column.name));
             let expr = match masks.for_disclosure(column.disclosure) {
                 None => raw,
@@ -50,7 +58,7 @@ impl ScanSource {
             ViewColumn { name: column.name.clone(), expr, disclosure: column.disclosure }
         });
         let columns = columns.collect();
-        ScanSource { id, table, decision, base, view, columns }
+        ScanSource { id, table, decision, version, base, view, columns }
     }
 
     /// Number of this scan within its plan, from 0.
@@ -68,7 +76,13 @@ impl ScanSource {
         &self.decision
     }
 
-    /// All declared columns, raw: [`crate::schema::arrow_schema`].
+    /// The version of the table that is to be read; `None` for the newest.
+    pub fn version(&self) -> Option<&Arc<ResolvedVersion>> {
+        self.version.as_ref()
+    }
+
+    /// All declared columns, raw: [`crate::schema::arrow_schema`]. Those that an earlier version does not have are NULL
+    /// there, and not in the view.
     pub fn base_schema(&self) -> SchemaRef {
         Arc::clone(&self.base)
     }
@@ -87,7 +101,7 @@ impl ScanSource {
     pub(crate) fn is_faithful(&self) -> bool {
         let decision = &self.decision;
         let allowed = decision.discover.allowed && decision.query.allowed && decision.undecided.is_none();
-        let shown: Vec<_> = visible_columns(decision).collect();
+        let shown: Vec<_> = columns_at(decision, self.version.as_deref()).collect();
         let shows = |(decided, column): (&&ColumnDecision, &ViewColumn)| {
             decided.name == column.name
                 && match decided.disclosure {
@@ -118,15 +132,25 @@ impl fmt::Debug for ScanSource {
 /// A table as the subject sees it, while SQL is planned: replaced before the plan leaves this crate.
 pub(crate) enum ViewSource {
     /// A data product: only columns that are not denied.
-    Product { table: Arc<Table>, decision: Arc<TableDecision>, schema: SchemaRef },
+    Product {
+        table: Arc<Table>,
+        decision: Arc<TableDecision>,
+        version: Option<Arc<ResolvedVersion>>,
+        schema: SchemaRef,
+    },
     /// A table of `system` or `information_schema`, whose rows are made when the plan is governed.
     System { domain: String, name: String, schema: SchemaRef },
 }
 
 impl ViewSource {
-    pub(crate) fn product(table: Arc<Table>, decision: Arc<TableDecision>) -> Self {
-        let schema = visible_schema(&table, &decision);
-        ViewSource::Product { table, decision, schema }
+    /// A table at a version, or at its newest.
+    pub(crate) fn product(
+        table: Arc<Table>,
+        decision: Arc<TableDecision>,
+        version: Option<Arc<ResolvedVersion>>,
+    ) -> Self {
+        let schema = schema_at(&table, &decision, version.as_deref());
+        ViewSource::Product { table, decision, version, schema }
     }
 }
 
@@ -145,15 +169,23 @@ impl TableSource for ViewSource {
     }
 }
 
-/// Columns that exist for the subject, with what is shown of each, in the contract's order.
-pub(crate) fn visible_columns(decision: &TableDecision) -> impl Iterator<Item = &ColumnDecision> {
-    decision.columns.iter().filter(|column| column.disclosure != Disclosure::Denied)
+/// Columns that exist for the subject in a version, with what is shown of each, in the contract's order.
+pub(crate) fn columns_at<'a>(
+    decision: &'a TableDecision,
+    version: Option<&'a ResolvedVersion>,
+) -> impl Iterator<Item = &'a ColumnDecision> {
+    let exists = move |name: &str| version.is_none_or(|version| version.columns.contains(name));
+    decision.columns.iter().filter(move |column| column.disclosure != Disclosure::Denied && exists(&column.name))
 }
 
 /// The schema of a table as the subject sees it: masks keep types, denied columns are absent.
 pub fn visible_schema(table: &Table, decision: &TableDecision) -> SchemaRef {
+    schema_at(table, decision, None)
+}
+
+fn schema_at(table: &Table, decision: &TableDecision, version: Option<&ResolvedVersion>) -> SchemaRef {
     let full = crate::schema::arrow_schema(table);
-    let fields: Vec<_> =
-        visible_columns(decision).filter_map(|column| full.field_with_name(&column.name).ok().cloned()).collect();
+    let columns = columns_at(decision, version);
+    let fields: Vec<_> = columns.filter_map(|column| full.field_with_name(&column.name).ok().cloned()).collect();
     Arc::new(Schema::new(fields))
 }

@@ -1,5 +1,6 @@
 mod mesh;
 mod surface;
+mod travel;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     self, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement as Ast, TableFactor, Visit, Visitor,
 };
 
-use super::{ExplainKind, Setting, Statement, StatementKind, Written, expansion, show};
+use super::{AsOf, ExplainKind, Setting, Statement, StatementKind, Written, expansion, show};
 use crate::error::GovernError;
 use crate::plan::TABLE_FUNCTIONS;
 
@@ -271,8 +271,13 @@ fn check_factor(factor: &TableFactor) -> Checked {
             index_hints,
         } => {
             check_name(name)?;
-            if version.is_some() {
-                return refuse("time travel", "the newest snapshot of each table is read");
+            if let Some(version) = version {
+                if args.is_some() {
+                    return refuse("AS OF after a table function", "only tables have versions");
+                }
+                if let Err(error) = AsOf::read(version) {
+                    return ControlFlow::Break(Box::new(error));
+                }
             }
             if sample.is_some() {
                 return refuse("TABLESAMPLE", IGNORED);

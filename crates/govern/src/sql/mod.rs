@@ -1,6 +1,7 @@
 //! From text to one statement of a known kind: parsed, bounded, allow-listed.
 
 mod allow;
+mod as_of;
 mod bounds;
 mod expansion;
 mod redact;
@@ -20,6 +21,7 @@ use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use crate::error::GovernError;
 use crate::stack::deep;
 
+pub use as_of::AsOf;
 pub use bounds::ParseLimits;
 pub use redact::REDACTED;
 
@@ -103,17 +105,19 @@ pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> 
 }
 
 fn parse_tokens(tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Statement, GovernError> {
+    let (tokens, clauses) = as_of::lift(tokens)?;
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&bounds::DIALECT)
         .with_recursion_limit(limits.max_depth.saturating_mul(2).max(1))
         .build()
         .map_err(syntax)?;
     let mut statements = parser.parse_statements().map_err(|error| bounds::parser_error(error, limits))?;
-    let statement = match (statements.pop_front(), statements.len()) {
+    let mut statement = match (statements.pop_front(), statements.len()) {
         (None, _) => return Err(GovernError::Empty),
         (Some(statement), 0) => statement,
         (Some(_), more) => return Err(GovernError::Multiple { count: more + 1 }),
     };
+    as_of::place(&mut statement, clauses)?;
     match statement {
         DfStatement::Statement(statement) => allow::statement(*statement),
         DfStatement::Explain(explain) => allow::explain(explain),
@@ -170,6 +174,11 @@ impl Statement {
     /// The query to plan; none for settings.
     pub(crate) fn query(&self) -> Option<&ast::Statement> {
         self.query.as_deref()
+    }
+
+    /// The tables of that query whose version is asked for, with the version, in the order of the text.
+    pub(crate) fn versions(&self) -> Vec<(ast::ObjectName, AsOf)> {
+        self.query.as_deref().map(|query| deep(|| as_of::tables(query))).unwrap_or_default()
     }
 
     /// The table that `DESCRIBE` or `SHOW COLUMNS` is about.

@@ -108,10 +108,6 @@ fn clauses_that_are_refused() {
         "SELECT * FROM read_csv('/etc/passwd')",
         "table function `read_csv` is not supported: the table functions are generate_series, range and unnest",
     );
-    check(
-        "SELECT * FROM a.t FOR SYSTEM_TIME AS OF '2020-01-01'",
-        "cannot parse the statement: Expected: one of UPDATE or SHARE, found: SYSTEM_TIME at Line: 1, Column: 23",
-    );
     check("SELECT * FROM a.t TABLESAMPLE (10 ROWS)", "TABLESAMPLE is not supported: leave the clause out");
     check("SELECT TOP 3 a FROM t", "TOP is not supported: leave the clause out");
 }

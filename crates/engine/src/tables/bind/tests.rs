@@ -78,3 +78,81 @@ fn nested_fields_are_matched_too() {
         "the contract declares the column `s.n` as `long`, and the table has it as `string`"
     );
 }
+
+/// Fields as `id:name` or `id:name{…}`, `?` for no origin.
+fn shown(fields: &[TableField]) -> String {
+    let one = |field: &TableField| {
+        let id = field.id.map_or("?".to_string(), |id| id.to_string());
+        let inner = if field.children.is_empty() { String::new() } else { format!("{{{}}}", shown(&field.children)) };
+        format!("{id}:{}={}{inner}", field.name, field.physical.join("/"))
+    };
+    fields.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn fields_of_then_are_found_by_identity_under_the_names_of_now() {
+    let of = |id: i32, name: &str, data_type: DataType, children: Vec<TableField>| TableField {
+        id: Some(id),
+        children,
+        default: (!data_type.is_nested()).then(|| ScalarValue::from(i64::from(id))),
+        ..field(name, data_type)
+    };
+    let long = || DataType::Int64;
+    let nested = || DataType::Struct(Fields::empty());
+    let now = [
+        of(1, "renamed", long(), vec![]),
+        of(9, "again", long(), vec![]),
+        of(4, "item", nested(), vec![of(5, "code", long(), vec![]), of(8, "count", long(), vec![])]),
+        of(10, "late", nested(), vec![of(11, "inner", long(), vec![])]),
+    ];
+    let then = [
+        of(2, "again", long(), vec![]),
+        of(1, "old", DataType::Int32, vec![]),
+        of(4, "thing", nested(), vec![of(6, "count", long(), vec![]), of(5, "sku", long(), vec![])]),
+        of(3, "late", long(), vec![]),
+    ];
+    let same = |one: &TableField, other: &TableField| one.id == other.id;
+    let fields = as_of(&now, &then, &same);
+    assert_eq!(shown(&fields), "1:renamed=p_old ?:again= 4:item=p_thing{5:code=p_sku ?:count=} ?:late={?:inner=}");
+    assert_eq!((fields[0].data_type.clone(), fields[1].default.clone()), (long(), None));
+    let item = Fields::from(vec![Field::new("count", long(), true), Field::new("code", long(), true)]);
+    let late = Fields::from(vec![Field::new("inner", long(), true)]);
+    let columns = bound(
+        vec![
+            Field::new("again", long(), true),
+            Field::new("late", DataType::Struct(late), true),
+            Field::new("item", DataType::Struct(item), true),
+            Field::new("renamed", long(), true),
+        ],
+        &fields,
+    )
+    .unwrap();
+    assert_eq!(columns.iter().map(|column| column.origin.is_absent()).collect::<Vec<_>>(), [true, true, false, false]);
+    assert!(columns[2].origin.children[0].is_absent() && !columns[2].origin.children[1].is_absent());
+}
+
+#[test]
+fn a_field_that_had_another_type_is_refused() {
+    let mapped = |from: DataType, to: DataType| {
+        let fields = as_of(&[field("a", to.clone())], &[field("a", from)], &|one, other| one.name == other.name);
+        bound(vec![Field::new("a", to, true)], &fields).is_ok()
+    };
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    for (from, to, allowed) in [
+        (DataType::Int8, DataType::Int64, true),
+        (DataType::Int32, DataType::Float64, true),
+        (DataType::Int64, DataType::Float64, false),
+        (DataType::Int64, DataType::Int32, false),
+        (DataType::Int32, DataType::Decimal128(10, 0), true),
+        (DataType::Int32, DataType::Decimal128(10, 1), false),
+        (DataType::Int64, DataType::Decimal128(22, 2), true),
+        (DataType::Decimal128(8, 2), DataType::Decimal128(10, 4), true),
+        (DataType::Decimal128(8, 2), DataType::Decimal128(9, 4), false),
+        (DataType::Date32, micros.clone(), true),
+        (DataType::Utf8View, DataType::Int64, false),
+        (DataType::Int64, DataType::Utf8View, false),
+        (DataType::Struct(Fields::empty()), DataType::Utf8View, false),
+    ] {
+        assert_eq!(mapped(from.clone(), to.clone()), allowed, "{from} to {to}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Delta tables: their log, what they offer, and which files a version has.
 
 mod files;
+mod travel;
 mod types;
 mod vector;
 
@@ -17,7 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::adapter::Identity;
-use super::bind::{Column, bind};
+use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
 
@@ -36,6 +37,8 @@ pub(super) struct DeltaTable {
     mark: Option<String>,
     snapshot: Arc<Snapshot>,
     log: LogStoreRef,
+    /// The newest version, where this is an earlier one.
+    now: Option<Arc<Snapshot>>,
 }
 
 impl fmt::Debug for DeltaTable {
@@ -64,8 +67,8 @@ impl DeltaTable {
 
     async fn new(root: TableRoot, snapshot: Arc<Snapshot>, log: LogStoreRef) -> Result<Self, Fault> {
         let mark = commit_mark(&root, snapshot.version()).await?;
-        let time_ms = commit_time(&root, snapshot.version()).await?;
-        Ok(Self { root, time_ms, mark, snapshot, log })
+        let time_ms = commit_time(&root, snapshot.version(), false).await?;
+        Ok(Self { root, time_ms, mark, snapshot, log, now: None })
     }
 
     /// What tells this state of the table from its others.
@@ -80,16 +83,26 @@ impl DeltaTable {
 
     /// The columns that a contract declares.
     pub(super) fn bind(&self, declared: &Schema) -> Result<Vec<Column>, Fault> {
-        bind(declared, &types::fields(&self.snapshot.schema(), self.identity()))
+        let then = types::fields(&self.snapshot.schema(), self.identity());
+        let Some(now) = &self.now else { return bind(declared, &then) };
+        // A physical name is given once; where columns are not mapped, it is the name.
+        let same = |one: &TableField, other: &TableField| {
+            let ids = one.id.zip(other.id);
+            one.physical == other.physical && ids.is_none_or(|(one, other)| one == other)
+        };
+        bind(declared, &as_of(&types::fields(&now.schema(), mapping(now)), &then, &same))
     }
 
     fn identity(&self) -> ColumnMapping {
-        let mode = self.snapshot.metadata().configuration().get("delta.columnMapping.mode").map(String::as_str);
-        match mode {
-            Some("id") => ColumnMapping::Id,
-            Some("name") => ColumnMapping::Name,
-            _ => ColumnMapping::None,
-        }
+        mapping(&self.snapshot)
+    }
+}
+
+fn mapping(snapshot: &Snapshot) -> ColumnMapping {
+    match snapshot.metadata().configuration().get("delta.columnMapping.mode").map(String::as_str) {
+        Some("id") => ColumnMapping::Id,
+        Some("name") => ColumnMapping::Name,
+        _ => ColumnMapping::None,
     }
 }
 
@@ -140,8 +153,9 @@ async fn commit_mark(root: &TableRoot, version: u64) -> Result<Option<String>, F
     }
 }
 
-/// When a version was committed: as its commit says, else when its file was written.
-async fn commit_time(root: &TableRoot, version: u64) -> Result<Option<i64>, Fault> {
+/// When a version was committed: as its commit says (with `strictly`, only as it says in a way that is in order from
+/// version to version), else when its file was written.
+async fn commit_time(root: &TableRoot, version: u64, strictly: bool) -> Result<Option<i64>, Fault> {
     let path = commit_path(root, version)?;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let found = match root.root.store.get(&path).await {
@@ -149,9 +163,9 @@ async fn commit_time(root: &TableRoot, version: u64) -> Result<Option<i64>, Faul
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let written = found.meta.last_modified.timestamp_millis();
-    if found.meta.size > LONGEST_COMMIT {
-        return Ok(Some(written));
+    let written = Some(found.meta.last_modified.timestamp_millis()).filter(|_| !strictly);
+    if found.meta.size > LONGEST_COMMIT && !strictly {
+        return Ok(written);
     }
     let text = found.bytes().await.map_err(failed)?;
     let said = text
@@ -160,9 +174,10 @@ async fn commit_time(root: &TableRoot, version: u64) -> Result<Option<i64>, Faul
         .find_map(|line| serde_json::from_slice::<Value>(line).ok())
         .and_then(|line| {
             let info = line.get("commitInfo")?;
-            info.get("inCommitTimestamp").or_else(|| info.get("timestamp"))?.as_i64()
+            let in_order = info.get("inCommitTimestamp");
+            if strictly { in_order } else { in_order.or_else(|| info.get("timestamp")) }?.as_i64()
         });
-    Ok(Some(said.unwrap_or(written)))
+    Ok(said.or(written))
 }
 
 #[cfg(test)]

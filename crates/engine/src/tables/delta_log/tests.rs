@@ -1,7 +1,9 @@
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
+use object_store::path::Path;
 use serde_json::json;
 
+use super::travel::{Log, last_written};
 use super::types::{bounds, partition_value};
 
 #[test]
@@ -59,4 +61,46 @@ fn partition_values_are_read_by_type() {
     ] {
         assert_eq!(partition_value(text, &data_type), expected, "{text:?} as {data_type}");
     }
+}
+
+fn log(names: &[&str]) -> Log {
+    let mut log = Log::default();
+    for (at, name) in (0..).zip(names) {
+        log.add(&Path::from(format!("t/_delta_log/{name}")), at);
+    }
+    log
+}
+
+#[test]
+fn the_earliest_version_is_the_first_that_can_be_put_together() {
+    let zeros = |version: u64| format!("{version:020}");
+    for (names, earliest) in [
+        (vec![format!("{}.json", zeros(0)), format!("{}.json", zeros(1))], Some(0)),
+        (vec![format!("{}.json", zeros(3)), format!("{}.json", zeros(4))], None),
+        (vec![format!("{}.json", zeros(3)), format!("{}.checkpoint.parquet", zeros(4))], Some(4)),
+        (vec![format!("{}.checkpoint.80a083e8-7026.json", zeros(7))], Some(7)),
+        (
+            vec![
+                format!("{}.checkpoint.0000000001.0000000002.parquet", zeros(5)),
+                format!("{}.checkpoint.0000000001.0000000002.parquet", zeros(8)),
+                format!("{}.checkpoint.0000000002.0000000002.parquet", zeros(8)),
+            ],
+            Some(8),
+        ),
+        (vec![format!("{}.{}.compacted.json", zeros(0), zeros(9)), format!("{}.crc", zeros(0))], None),
+        (vec!["_last_checkpoint".into(), "x.json".into(), "0.json".into(), String::new()], None),
+    ] {
+        let found = log(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(found.earliest(), earliest, "{names:?}");
+    }
+}
+
+#[test]
+fn commits_are_in_order_whatever_their_clocks_said() {
+    let commits = [(3, 100), (4, 90), (5, 90), (6, 200), (7, i64::MAX), (8, 5)];
+    let at = |millis: i64| last_written(commits.iter().map(|(version, time)| (version, time)), millis);
+    let found: Vec<_> = [99, 100, 101, 102, 199, 200, i64::MAX - 1].map(at).into();
+    assert_eq!(found, [None, Some(3), Some(4), Some(5), Some(5), Some(6), Some(6)]);
+    assert_eq!(at(i64::MAX), Some(8), "no overflow");
+    assert_eq!(last_written(std::iter::empty(), 5), None);
 }

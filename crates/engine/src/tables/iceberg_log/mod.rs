@@ -4,17 +4,18 @@ mod files;
 mod manifests;
 mod rest;
 mod storage;
+mod travel;
 mod types;
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use futures::TryStreamExt;
-use iceberg::spec::{SnapshotRef, TableMetadata, TableMetadataRef};
+use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
 
-use super::bind::{Column, TableField, bind};
+use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
 
@@ -25,7 +26,7 @@ pub(super) use rest::{Catalogues, RestConnection};
 /// The table property that maps names in files without field ids.
 const NAME_MAPPING: &str = "schema.name-mapping.default";
 
-/// An Iceberg table as of one version of its metadata.
+/// An Iceberg table as of one version of its metadata: at its current snapshot, or at an earlier one.
 #[derive(Debug, Clone)]
 pub(super) struct IcebergTable {
     /// Its directory.
@@ -34,13 +35,22 @@ pub(super) struct IcebergTable {
     pub(super) metadata: TableMetadataRef,
     /// What tells this version of the metadata from others.
     pub(super) version: String,
+    then: Option<Then>,
+}
+
+/// An earlier snapshot.
+#[derive(Debug, Clone)]
+struct Then {
+    snapshot: SnapshotRef,
+    /// The columns that it had, where they are not those of now.
+    schema: Option<SchemaRef>,
 }
 
 impl IcebergTable {
     /// The table at `metadata`, below `root`.
     pub(super) fn new(mut root: TableRoot, metadata: TableMetadataRef, version: String) -> Self {
         root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
-        Self { root, metadata, version }
+        Self { root, metadata, version, then: None }
     }
 
     /// The newest version of the table in a directory, or `known` if that is it.
@@ -62,17 +72,27 @@ impl IcebergTable {
 
     /// The snapshot that is read; none of an empty table.
     pub(super) fn snapshot(&self) -> Option<&SnapshotRef> {
-        self.metadata.current_snapshot()
+        match &self.then {
+            Some(then) => Some(&then.snapshot),
+            None => self.metadata.current_snapshot(),
+        }
     }
 
     /// The columns that a contract declares.
     pub(super) fn bind(&self, declared: &Schema) -> Result<Vec<Column>, Fault> {
-        bind(declared, &self.fields())
+        let now = self.fields(self.metadata.current_schema());
+        match self.then.as_ref().and_then(|then| then.schema.as_ref()) {
+            Some(schema) => {
+                let same = |one: &TableField, other: &TableField| one.id == other.id;
+                bind(declared, &as_of(&now, &self.fields(schema), &same))
+            }
+            None => bind(declared, &now),
+        }
     }
 
-    fn fields(&self) -> Vec<TableField> {
+    fn fields(&self, schema: &SchemaRef) -> Vec<TableField> {
         let mapping = self.metadata.properties().get(NAME_MAPPING).and_then(|text| types::name_mapping(text));
-        types::fields(self.metadata.current_schema().as_struct(), mapping.as_ref())
+        types::fields(schema.as_struct(), mapping.as_ref())
     }
 }
 

@@ -7,3 +7,4 @@ mod iceberg;
 mod java;
 mod object_store;
 mod support;
+mod travel;
