@@ -8,11 +8,14 @@ import argparse
 import glob
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+
+import psutil
 
 import data
 import mesh
@@ -69,26 +72,53 @@ def tpch(engines, repetitions):
 
 
 def latency(engines, count):
+    """Milliseconds of one client at a time, through ADBC and with a bare Flight client; engines take turns, twenty queries each."""
+    asks = {name: {"adbc": engine.query, "bare": engine.bare()} for name, engine in engines.items()}
+    times, spent = {}, {}
+    for start in range(-20, count, 20):
+        for name, engine in engines.items():
+            for what, sql in (("select1", "SELECT 1"), ("point", POINT)):
+                for way, ask in asks[name].items():
+                    taken = times.setdefault((name, f"{what}_{way}"), [])
+                    cpu = engine.cpu()
+                    for i in range(start, start + 20):
+                        text = sql.format(key=1 + i * 7919 % 150_000, **engine.names)
+                        began = time.perf_counter()
+                        ask(text)
+                        if start >= 0:
+                            taken.append((time.perf_counter() - began) * 1e3)
+                    if start >= 0:
+                        spent[name, f"{what}_{way}"] = spent.get((name, f"{what}_{way}"), 0) + engine.cpu() - cpu
     out = {}
-    for name, engine in engines.items():
-        for what, sql in (("select1", "SELECT 1"), ("point", POINT)):
-            times = []
-            for i in range(count + 20):
-                text = sql.format(key=1 + i * 7919 % 150_000, **engine.names)
-                start = time.perf_counter()
-                engine.query(text)
-                if i >= 20:
-                    times.append((time.perf_counter() - start) * 1e3)
-            out.setdefault(name, {})[what] = {"p50_ms": percentile(times, .5), "p99_ms": percentile(times, .99)}
+    for (name, what), taken in times.items():
+        cpu = spent[name, what] / len(taken) * 1e3
+        out.setdefault(name, {})[what] = {"p50_ms": percentile(taken, .5), "p99_ms": percentile(taken, .99), "cpu_ms": cpu}
+    return out
+
+
+def stages(engine, log, count):
+    """Microseconds of each stage of a short query, from the server's log: {statement: {stage: {"first", "p50"}}}. `first` is a user's
+    first statement on its tables since the server's start."""
+    out = {}
+    for what, sql in (("select1", "SELECT 1"), ("point", POINT)):
+        found, begin = {}, os.path.getsize(log)
+        for i in range(count):
+            engine.query(sql.format(key=1 + i * 7919 % 150_000, **engine.names))
+        time.sleep(0.3)
+        with open(log) as lines:
+            lines.seek(begin)
+            for stage, us in re.findall(r'stage="([^"]+)" us=(\d+)', re.sub(r"\x1b\[[0-9;]*m", "", lines.read())):
+                found.setdefault(stage, []).append(int(us))
+        out[what] = {stage: {"first": us[0], "p50": percentile(us, .5)} for stage, us in found.items()}
     return out
 
 
 def concurrency(engines, seconds):
     """Queries a second; clients are threads of this process (the driver releases the interpreter lock) on the same cores."""
     out = {}
-    for name, engine in engines.items():
-        for clients in (1, 16, 64):
-            for what, sql in (("select1", "SELECT 1"), ("point", POINT)):
+    for clients in (1, 16, 64):
+        for what, sql in (("select1", "SELECT 1"), ("point", POINT)):
+            for name, engine in engines.items():
                 connections, counts, errors = [engine.connect() for _ in range(clients)], [0] * clients, []
                 stop = time.time() + seconds
 
@@ -123,16 +153,37 @@ def transfer(engines, repetitions):
     return out
 
 
-def start_ours(binary, home, tables, scale):
-    folder = f"{home}/mesh-sf{scale}"
+def start_ours(binary, home, tables, scale, level="warn"):
+    folder = f"{home}/mesh-sf{scale}-{level}"
     hashes = {user: subprocess.run([binary, "user", "hash", "--password", user], check=True, capture_output=True, text=True).stdout.strip()
               for user in ("bench", "analyst")}
     mesh.write(folder, f"{home}/lake/sf{scale}", tables, hashes)
     port = free_port()
-    log = open(f"{home}/serve.log", "w")
-    process = subprocess.Popen([binary, "--mesh", folder, "serve", "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log)
+    log = open(f"{home}/serve-{level}.log", "w")
+    process = subprocess.Popen([binary, "--mesh", folder, "serve", "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log,
+                               env={**os.environ, "PORTCULLIS_LOG": level})
     wait_for(port, 60, process)
     return process, port
+
+
+def startup(binary, home, contracts, repetitions):
+    """Seconds from the start of the process to the line that says it serves, with this many contracts; the best and the worst."""
+    folder, times = f"{home}/mesh-{contracts}", []
+    hashes = {user: subprocess.run([binary, "user", "hash", "--password", user], check=True, capture_output=True, text=True).stdout.strip()
+              for user in ("bench", "analyst")}
+    mesh.write(folder, f"{home}/lake", mesh.many(contracts), hashes, mesh.ALL)
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        process = subprocess.Popen([binary, "--mesh", folder, "serve", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
+        try:
+            line = next((line for line in process.stderr if line.startswith("serving ")), None)
+            if line is None:
+                raise RuntimeError(f"the server did not start with {contracts} contracts")
+            times.append((time.perf_counter() - start, psutil.Process(process.pid).memory_info().rss / 2**20))
+        finally:
+            process.terminate()
+            process.wait()
+    return {"contracts": contracts, "best_s": min(t for t, _ in times), "worst_s": max(t for t, _ in times), "rss_mib": max(r for _, r in times)}
 
 
 def start_sail(home):
@@ -157,8 +208,18 @@ def report(result):
         for query in result["tpch"][ours]:
             lines.append(f"| {query} | " + " | ".join("failed" if "error" in r[query] else f"{r[query]['cpu']:.2f}" for r in result["tpch"].values()) + " |")
     if "latency" in result:
-        lines += ["", "| one client | SELECT 1 p50 / p99 ms | point query p50 / p99 ms |", "|---|--:|--:|"]
-        lines += [f"| {n} | " + " | ".join(f"{r[w]['p50_ms']:.2f} / {r[w]['p99_ms']:.2f}" for w in ("select1", "point")) + " |" for n, r in result["latency"].items()]
+        ways = ("select1_adbc", "select1_bare", "point_adbc", "point_bare")
+        lines += ["", "| one client: p50 / p99 ms, server's CPU ms | SELECT 1, ADBC | SELECT 1, bare | point query, ADBC | point query, bare |", "|---|" + "--:|" * 4]
+        lines += [f"| {n} | " + " | ".join(f"{r[w]['p50_ms']:.2f} / {r[w]['p99_ms']:.2f}, {r[w]['cpu_ms']:.2f}" for w in ways) + " |" for n, r in result["latency"].items()]
+    if "stages" in result:
+        table = result["stages"]
+        lines += ["", "| stage, µs | SELECT 1 p50 | point query p50 | point query, first |", "|---|--:|--:|--:|"]
+        for stage in table["point"]:
+            point = table["point"][stage]
+            lines.append(f"| {stage} | {table['select1'].get(stage, {}).get('p50', '')} | {point['p50']} | {point['first']} |")
+    if "startup" in result:
+        lines += ["", "| contracts | from start to serving, best / worst s | resident MiB |", "|---|--:|--:|"]
+        lines += [f"| {r['contracts']:,} | {r['best_s']:.2f} / {r['worst_s']:.2f} | {r['rss_mib']:.0f} |" for r in result["startup"]]
     if "concurrency" in result:
         keys = list(result["concurrency"][ours])
         lines += ["", "| queries a second | " + " | ".join(keys) + " |", "|---|" + "--:|" * len(keys)]
@@ -180,7 +241,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of each concurrency measurement")
     parser.add_argument("--count", type=int, default=300, help="of latency samples")
     parser.add_argument("--peers", action="store_true", help="also DuckDB and Sail")
-    parser.add_argument("--only", nargs="*", default=["tpch", "latency", "transfer", "concurrency"])
+    parser.add_argument("--only", nargs="*", default=["tpch", "transfer", "latency", "stages", "startup", "concurrency"])
     a = parser.parse_args()
     scale = int(a.scale) if a.scale == int(a.scale) else a.scale
     tables = data.make(a.home, scale)
@@ -203,11 +264,17 @@ def main():
         servers = {n: e for n, e in engines.items() if isinstance(e, Flight)}
         if "tpch" in a.only:
             result["tpch"] = tpch(engines, a.repetitions)
-        if "latency" in a.only:
-            result["latency"] = latency(servers, a.count)
         if "transfer" in a.only:
             result["transfer"] = transfer({n: e for n, e in engines.items() if n != "portcullis, policies"}, a.repetitions)
         result["rss_mib"] = {n: e.rss() / 2**20 for n, e in engines.items() if n != "portcullis, policies"}
+        if "latency" in a.only:
+            result["latency"] = latency(servers, a.count)
+        if "stages" in a.only:
+            other, port = start_ours(a.binary, a.home, tables, scale, "debug")
+            started.append(other)
+            result["stages"] = stages(Flight(f"grpc://127.0.0.1:{port}", other.pid, names, "analyst", "analyst"), f"{a.home}/serve-debug.log", a.count)
+        if "startup" in a.only:
+            result["startup"] = [startup(a.binary, a.home, contracts, a.repetitions) for contracts in (100, 1000)]
         if "concurrency" in a.only:
             result["concurrency"] = concurrency(servers, a.seconds)
         result["load_average"] = os.getloadavg()

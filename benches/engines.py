@@ -21,6 +21,21 @@ class Flight:
         for statement in init:
             self.query(statement)
 
+    def bare(self):
+        """A function that asks with a bare Flight client: `GetFlightInfo` and `DoGet`, without a prepared statement."""
+        from pyarrow import flight
+
+        client = flight.connect(self.uri)
+        headers = [client.authenticate_basic_token(self.user, self.password)] if self.user else []
+        options = flight.FlightCallOptions(headers=headers)
+
+        def ask(sql):
+            descriptor = flight.FlightDescriptor.for_command(_statement(sql))
+            info = client.get_flight_info(descriptor, options)
+            return client.do_get(info.endpoints[0].ticket, options).read_all()
+
+        return ask
+
     def connect(self):
         import adbc_driver_flightsql.dbapi as flight_sql
         from adbc_driver_flightsql import DatabaseOptions
@@ -50,6 +65,18 @@ class Flight:
 
     def rss(self):
         return psutil.Process(self.pid).memory_info().rss
+
+
+def _statement(sql):
+    """`CommandStatementQuery` of Flight SQL, packed as protobuf's `Any`."""
+    def field(tag, value):
+        length, size = b"", len(value)
+        while size > 127:
+            length, size = length + bytes([size & 127 | 128]), size >> 7
+        return bytes([tag << 3 | 2]) + length + bytes([size]) + value
+
+    name = b"type.googleapis.com/arrow.flight.protocol.sql.CommandStatementQuery"
+    return field(1, name) + field(2, field(1, sql.encode()))
 
 
 def _datafusion(tables, threads):

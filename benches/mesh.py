@@ -7,7 +7,7 @@ import shutil
 TYPES = {"int64": "long", "int32": "int", "string": "string", "date32[day]": "date"}
 MASKS = {("customer", "c_name"): "hash", ("customer", "c_phone"): "partial", ("orders", "o_comment"): "null"}
 
-POLICIES = """
+ALL = """
 @id("bench-tables")
 permit(principal in Group::"benchers", action in [Action::"discover", Action::"query"], resource);
 
@@ -16,7 +16,9 @@ permit(principal in Group::"benchers", action == Action::"readRow", resource);
 
 @id("bench-columns")
 permit(principal in Group::"benchers", action in [Action::"viewClear"], resource);
+"""
 
+POLICIES = ALL + """
 @id("analyst-tables")
 permit(principal in Group::"analysts", action in [Action::"discover", Action::"query"], resource);
 
@@ -51,7 +53,14 @@ def _contract(table, entry):
     return "\n".join(lines) + "\n"
 
 
-def write(folder, lake, tables, hashes):
+def many(count):
+    """As many made-up tables, in domains of twenty, of a dozen columns each: contracts to start with, not data to read."""
+    schema = [["id", "int64"], ["day", "date32[day]"], ["amount", "decimal128(15, 2)"]] + [[f"text_{n}", "string"] for n in range(9)]
+    formats = ("iceberg", "delta")
+    return {f"table_{n:04}": {"domain": f"domain_{n // 20:02}", "format": formats[n % 2], "schema": schema} for n in range(count)}
+
+
+def write(folder, lake, tables, hashes, policies=POLICIES):
     """`hashes`: {user: argon2 hash}. Returns the folder."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(f"{folder}/policies")
@@ -62,7 +71,7 @@ def write(folder, lake, tables, hashes):
     with open(f"{folder}/catalogs/connections.yaml", "w") as out:
         out.write(f"connections:\n  lake:\n    type: directory\n    url: file://{lake}\n")
     with open(f"{folder}/policies/bench.cedar", "w") as out:
-        out.write(POLICIES)
+        out.write(policies)
     with open(f"{folder}/policies/vocabulary.yaml", "w") as out:
         out.write(VOCABULARY)
     with open(f"{folder}/users.yaml", "w") as out:
