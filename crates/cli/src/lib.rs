@@ -29,8 +29,9 @@ pub const FAILED: u8 = 1;
 /// Wrong usage.
 pub const USAGE: u8 = 2;
 
-/// Stack of a worker thread: optimising and running a plan recurses as deep as its statement is nested.
-pub const STACK_BYTES: usize = 16 << 20;
+/// Stack of a worker thread: parsing, planning and running recurse as deep as a statement is nested. `govern` asks for
+/// 16 MiB of it and maps a stack of its own where it finds less, which costs more than planning a short statement.
+pub const STACK_BYTES: usize = 24 << 20;
 
 /// Where a command writes to.
 pub struct Streams<'a> {

@@ -159,7 +159,8 @@ Written by `cargo xtask docs` from the command's own help; a test compares them.
 
 `portcullis` works on a mesh directory: the current one, or `--mesh DIR`, or `PORTCULLIS_MESH`. Rows and findings go to
 standard output, errors and progress to standard error. An error is one line that says what to do. `PORTCULLIS_LOG` sets
-what is logged to standard error (`warn` unless set; `info`, `portcullis_gateway=debug`, …).
+what is logged to standard error (`warn` unless set; `info`, `portcullis_gateway=debug`, …; `debug` has the time of each
+stage of a query).
 
 | exit code | meaning |
 |---|---|

@@ -10,9 +10,11 @@ pub mod barrier;
 mod error;
 pub mod exec;
 pub mod scrub;
+mod stopwatch;
 pub mod tables;
 
 pub use error::{EngineError, ErrorKind};
 pub use exec::{Bound, Engine, EngineLimits, Progress, ScrubbedStream};
 pub use scrub::wire_schema;
+pub use stopwatch::Stopwatch;
 pub use tables::{PinnedTable, Tables, TablesOptions};

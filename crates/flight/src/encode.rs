@@ -13,7 +13,7 @@ use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use futures::Stream;
 use futures::stream::BoxStream;
-
+use portcullis_gateway::Stopwatch;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
@@ -79,10 +79,12 @@ impl Encoder {
     }
 
     fn encode(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let mut clock = Stopwatch::start();
         let (dictionaries, data) =
             IpcDataGenerator::default().encode(batch, &mut self.dictionaries, &self.options, &mut self.context)?;
         self.ready.extend(dictionaries.into_iter().map(FlightData::from));
         self.ready.push_back(data.into());
+        clock.stage("encode");
         Ok(())
     }
 }

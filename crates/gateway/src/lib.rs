@@ -45,6 +45,7 @@ pub use config::Config;
 pub use describe::Described;
 pub use error::{ErrorKind, GatewayError};
 pub use gateway::Gateway;
+pub use portcullis_engine::Stopwatch;
 pub use session::Session;
 pub use stream::QueryStream;
 pub use tables::VisibleTable;

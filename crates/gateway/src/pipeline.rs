@@ -1,10 +1,10 @@
-//! The path of a query, from top to bottom: turn → subject → parse → versions → govern → prepare → audit.begin → execute
+//! The path of a query, from top to bottom: turn → subject → parse → versions → govern → prepare → execute → audit.begin
 //! → stream.
 //!
-//! What the order is for: snapshots are pinned before the audit record names them; the record is on the disk before
-//! anything is executed, let alone sent; a statement that is refused, at whatever stage, has its record before its
-//! error is returned. The scrubbing of what leaves is part of the engine's stream, and the record's end is written by
-//! the stream's end, error or drop.
+//! What the order is for: snapshots are pinned before the audit record names them; the first batches are computed while
+//! the record is on its way to the disk, and nobody can take one before it is there: the stream is made from the entry. A
+//! statement that is refused, at whatever stage, has its record before its error is returned. The scrubbing of what leaves
+//! is part of the engine's stream, and the record's end is written by the stream's end, error or drop.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
+use portcullis_engine::Stopwatch;
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
@@ -40,6 +41,7 @@ pub(crate) async fn run(
     bound: Option<RecordBatch>,
 ) -> Result<QueryStream, GatewayError> {
     let turn = gateway.turns().take().await?;
+    let mut clock = Stopwatch::start();
     let state = gateway.state();
     let subject = gateway.subject(&state, session)?;
     let query = Query::new(gateway, session, &state, &subject);
@@ -49,6 +51,7 @@ pub(crate) async fn run(
         Err(error) => return query.refuse_unparsed(error.into()).await,
     };
     let query = query.of(&statement);
+    clock.stage("parse");
     let checked = settings::purpose_known(&state, &subject).and_then(|()| parameters::values(bound.as_ref()));
     let values = match checked {
         Ok(values) => values,
@@ -58,7 +61,9 @@ pub(crate) async fn run(
         return query.set(setting, turn).await;
     }
 
-    let (plan, decision) = match govern(gateway, &state, &statement, &subject, values).await {
+    let verdict = govern(gateway, &state, &statement, &subject, values).await;
+    clock.stage("govern");
+    let (plan, decision) = match verdict {
         Ok(Verdict::Permit(plan, decision)) => (plan, decision),
         Ok(Verdict::Deny(decision)) => return query.refuse_decided(Decided::Denied, &decision).await,
         Ok(Verdict::Undecided(decision)) => return query.refuse_decided(Decided::Undecided, &decision).await,
@@ -135,7 +140,7 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Prepare, audit, execute, stream.
+    /// Prepare, execute, audit, stream.
     async fn execute(
         mut self,
         plan: &GovernedPlan,
@@ -156,18 +161,16 @@ impl<'a> Query<'a> {
         let schema = if explained.is_some() { explain_schema() } else { bound.schema() };
 
         let limit = self.gateway.config().limits.query_time.duration();
-        let entry = self.gateway.journal().begin(self.record).await?;
         let batches: Batches = match explained {
             Some(batch) => Box::pin(stream::iter([batch])),
             None => match bound.execute() {
                 Ok(batches) => Box::pin(batches.map(|batch| batch.map_err(GatewayError::from))),
-                Err(error) => {
-                    let error = GatewayError::from(error);
-                    entry.complete(Outcome::error(error.kind.as_str()));
-                    return Err(error);
-                }
+                Err(error) => return self.refuse_as(Decided::Permitted, error.into()).await,
             },
         };
+        let mut clock = Stopwatch::start();
+        let entry = self.gateway.journal().begin(self.record).await?;
+        clock.stage("record");
         Ok(QueryStream::new(schema, batches, entry, turn, limit))
     }
 

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::Stream;
 use portcullis_audit::{OpenEntry, Outcome, Status};
+use portcullis_engine::Stopwatch;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
@@ -31,6 +32,7 @@ struct Open {
     entry: OpenEntry,
     rows: u64,
     bytes: u64,
+    clock: Stopwatch,
     _turn: OwnedSemaphorePermit,
 }
 
@@ -49,7 +51,7 @@ impl QueryStream {
             batches,
             deadline: Box::pin(sleep(limit)),
             limit,
-            open: Some(Open { entry, rows: 0, bytes: 0, _turn: turn }),
+            open: Some(Open { entry, rows: 0, bytes: 0, clock: Stopwatch::start(), _turn: turn }),
         }
     }
 
@@ -64,7 +66,8 @@ impl QueryStream {
     }
 
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, .. }) = self.open.take() {
+        if let Some(Open { entry, rows, bytes, mut clock, .. }) = self.open.take() {
+            clock.stage("execute");
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });

@@ -13,6 +13,7 @@ use super::limits::EngineLimits;
 use super::redact;
 use super::runner::{Bound, Runner};
 use crate::EngineError;
+use crate::Stopwatch;
 use crate::barrier::{BarrierTable, GovernedScan, ScanColumn};
 use crate::tables::{PinnedTable, Tables};
 
@@ -45,7 +46,9 @@ impl Engine {
     /// When a table is not available, the plan cannot be executed, or it does not pass the check.
     pub async fn prepare(&self, plan: &GovernedPlan) -> Result<Bound, EngineError> {
         let turn = self.runner.turn().await?;
+        let mut clock = Stopwatch::start();
         let pinned = self.pin(plan).await?;
+        clock.stage("pin");
         let mut barriers = Vec::with_capacity(plan.scans().len());
         for source in plan.scans() {
             let key = pin_of(source);
@@ -61,6 +64,7 @@ impl Engine {
             barriers.get(position).cloned()
         };
         let logical = bind(plan.logical().clone(), &table).map_err(|e| redact::planning(&e))?;
+        clock.stage("bind");
         let scans: Vec<_> = barriers.iter().map(|barrier| Arc::clone(barrier.governed())).collect();
         let mut bound = self.runner.plan(logical, &scans, turn).await?;
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));

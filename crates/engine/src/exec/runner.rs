@@ -18,6 +18,7 @@ use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
 use super::{explain, redact};
 use crate::EngineError;
+use crate::Stopwatch;
 use crate::barrier::GovernedScan;
 use crate::scrub::{unsupported, wire_schema};
 
@@ -75,12 +76,18 @@ async fn physical(
     scans: &[Arc<GovernedScan>],
 ) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
     let permitted = Permitted { scans };
+    let mut clock = Stopwatch::start();
     permitted.logical(logical)?;
+    clock.stage("verify logical plan");
     let optimized = state.optimize(logical).map_err(|e| redact::planning(&e))?;
+    clock.stage("optimise");
     let expected = permitted.logical(&optimized)?;
+    clock.stage("verify optimised plan");
     let planner = state.query_planner();
     let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::planning(&e))?;
+    clock.stage("physical plan");
     permitted.physical(&plan, &expected, state)?;
+    clock.stage("verify physical plan");
     Ok(plan)
 }
 

@@ -14,6 +14,7 @@ mod iceberg_log;
 mod plan;
 mod provider;
 mod prune;
+mod reader;
 mod reshape;
 mod s3;
 mod scan;

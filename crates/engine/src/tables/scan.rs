@@ -7,7 +7,6 @@ use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::{JoinSide, JoinType, NullEquality, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
@@ -21,6 +20,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use super::plan::{EqualityDeletes, Layout, PARTITION, SEQUENCE};
+use super::reader::Readers;
 use super::source::TableSource;
 use super::store::Root;
 
@@ -91,7 +91,7 @@ impl Scan<'_> {
             ..TableParquetOptions::default()
         };
         let footers = Arc::clone(&self.root.footers);
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.root.store), footers);
+        let readers = Readers::new(Arc::clone(&self.root.store), footers);
         let source: Arc<dyn FileSource> = Arc::new(
             ParquetSource::new(layout.schema.clone())
                 .with_table_parquet_options(options)
