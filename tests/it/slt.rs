@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! # a comment
+//! mesh kinds                tests/meshes/kinds instead of the demo, for the whole script
+//!
 //! as frida fraud            the user, and the purpose if there is one; holds until the next `as`
 //!
 //! query                     the statement up to `----`, then the column names and the rows, up to an empty line
@@ -22,6 +24,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use portcullis_gateway::{Gateway, Session};
 
 use crate::support;
 
@@ -43,7 +46,20 @@ macro_rules! scripts {
     };
 }
 
-scripts!(hidden, joins, masks, queries, refused, row_filters, system_tables, time_travel);
+scripts!(
+    aggregates,
+    break_glass,
+    hidden,
+    join_only,
+    joins,
+    masks,
+    purpose,
+    queries,
+    refused,
+    row_filters,
+    system_tables,
+    time_travel
+);
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("slt")
@@ -53,6 +69,7 @@ fn directory() -> PathBuf {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Comment(String),
+    Mesh(String),
     As { user: String, purpose: Option<String> },
     Query { line: usize, order: Order, sql: String, expected: String },
     Error { line: usize, sql: String, expected: String },
@@ -113,6 +130,8 @@ fn parse(text: &str) -> Result<Vec<Step>, String> {
             steps.push(Step::Query { line, order, sql, expected });
         } else if let Some(expected) = head.strip_prefix("statement error") {
             steps.push(Step::Error { line, sql: body.join("\n"), expected: expected.trim().to_string() });
+        } else if let Some(mesh) = head.strip_prefix("mesh ") {
+            steps.push(Step::Mesh(mesh.trim().to_string()));
         } else if let Some(who) = head.strip_prefix("as ") {
             let mut words = who.split_whitespace().map(str::to_string);
             let user = words.next().unwrap_or_default();
@@ -134,12 +153,13 @@ fn write(steps: &[Step]) -> String {
             Step::Comment(comment) => {
                 writeln!(text, "{comment}").unwrap();
                 let heads_next =
-                    matches!(steps.get(at + 1), Some(Step::Query { .. } | Step::Error { .. } | Step::As { .. }));
+                    matches!(steps.get(at + 1), Some(step) if !matches!(step, Step::Comment(_) | Step::Mesh(_)));
                 if at == 0 || !heads_next {
                     text.push('\n');
                 }
                 continue;
             }
+            Step::Mesh(mesh) => writeln!(text, "mesh {mesh}").unwrap(),
             Step::As { user, purpose } => {
                 let purpose = purpose.as_ref().map(|purpose| format!(" {purpose}")).unwrap_or_default();
                 writeln!(text, "as {user}{purpose}").unwrap();
@@ -159,18 +179,20 @@ fn run(name: &str) {
     let text = std::fs::read_to_string(&path).unwrap();
     let mut steps = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let complete = std::env::var_os("PORTCULLIS_SLT_COMPLETE").is_some();
+    let mesh = steps.iter().find_map(|step| if let Step::Mesh(mesh) = step { Some(mesh.as_str()) } else { None });
+    let gateway = mesh.map_or_else(support::gateway, support::gateway_of);
     let (mut who, mut wrong) = (None, Vec::new());
     for step in &mut steps {
         match step {
-            Step::Comment(_) => {}
-            Step::As { user, purpose } => who = Some((user.clone(), purpose.clone())),
-            Step::Query { line, order, sql, expected } => match answer(who.as_ref(), sql, *order) {
+            Step::Comment(_) | Step::Mesh(_) => {}
+            Step::As { user, purpose } => who = Some(support::session(&gateway, user, purpose.as_deref())),
+            Step::Query { line, order, sql, expected } => match answer(&gateway, who.as_ref(), sql, *order) {
                 Ok(found) if found == *expected => {}
                 Ok(found) if complete => *expected = found,
                 Ok(found) => wrong.push(format!("line {line}: {sql}\nexpected:\n{expected}found:\n{found}")),
                 Err(error) => wrong.push(format!("line {line}: {sql}\nfailed: {error}")),
             },
-            Step::Error { line, sql, expected } => match answer(who.as_ref(), sql, Order::AsIs) {
+            Step::Error { line, sql, expected } => match answer(&gateway, who.as_ref(), sql, Order::AsIs) {
                 Ok(found) => wrong.push(format!("line {line}: {sql}\nexpected an error, found:\n{found}")),
                 Err(error) if !expected.is_empty() && error.contains(expected.as_str()) => {}
                 Err(error) if complete => *expected = error.lines().next().unwrap_or_default().to_string(),
@@ -186,12 +208,10 @@ fn run(name: &str) {
     assert!(wrong.is_empty(), "{}:\n{}", path.display(), wrong.join("\n\n"));
 }
 
-fn answer(who: Option<&(String, Option<String>)>, sql: &str, order: Order) -> Result<String, String> {
-    let (user, purpose) = who.expect("a script begins with `as <user>`");
-    let gateway = support::gateway();
-    let session = support::session(&gateway, user, purpose.as_deref());
+fn answer(gateway: &Gateway, who: Option<&Session>, sql: &str, order: Order) -> Result<String, String> {
+    let session = who.expect("a script begins with `as <user>`");
     let (schema, batches) =
-        support::block_on(support::rows(&gateway, &session, sql)).map_err(|error| error.message.replace('\n', " "))?;
+        support::block_on(support::rows(gateway, session, sql)).map_err(|error| error.message.replace('\n', " "))?;
     if order == Order::Shape {
         let columns = schema.fields().iter().map(|field| format!("{}: {}\n", field.name(), field.data_type()));
         let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();

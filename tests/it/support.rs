@@ -1,10 +1,11 @@
 //! What tests share: the demo mesh, the gateway over it, a Flight SQL server in front of that, external programs.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use arrow::array::RecordBatch;
@@ -123,6 +124,24 @@ pub async fn open(mesh: &Path) -> Result<Arc<Gateway>, GatewayError> {
 pub fn gateway() -> Arc<Gateway> {
     static GATEWAY: OnceLock<Arc<Gateway>> = OnceLock::new();
     Arc::clone(GATEWAY.get_or_init(|| aside(|| block_on(open(mesh())).unwrap())))
+}
+
+/// The gateway over a mesh directory of tests/meshes, with the shared mesh's lake.
+pub fn gateway_of(name: &str) -> Arc<Gateway> {
+    static GATEWAYS: Mutex<BTreeMap<String, Arc<Gateway>>> = Mutex::new(BTreeMap::new());
+    let mut gateways = GATEWAYS.lock().unwrap();
+    let open_one = || {
+        let to = mesh().join("meshes").join(name);
+        copy(&root().join("tests/meshes").join(name), &to);
+        std::fs::write(to.join("mask.key"), MASK_KEY).unwrap();
+        let lake = mesh().join(portcullis::demo::lake::LAKE);
+        let connections = format!("connections: {{lake: {{type: directory, url: {}}}}}\n", lake.display());
+        std::fs::write(to.join("catalogs/connections.yaml"), connections).unwrap();
+        let gateway = aside(|| block_on(open(&to))).unwrap_or_else(|error| panic!("{error}: {:#?}", error.findings));
+        assert_eq!(gateway.findings(), [], "findings of tests/meshes/{name}");
+        gateway
+    };
+    Arc::clone(gateways.entry(name.to_owned()).or_insert_with(open_one))
 }
 
 /// A session of the command line's kind.

@@ -78,7 +78,7 @@ impl Journal {
     pub async fn begin(&self, record: Begin) -> Result<OpenEntry, AuditError> {
         let query_id = record.query_id.clone();
         let at_ms = now_ms();
-        let line = Line::Begin { at: rfc3339(at_ms), at_ms, begin: record };
+        let line = Line::Begin { at: rfc3339(at_ms), at_ms, begin: Box::new(record) };
         let (ack, written) = oneshot::channel();
         let entry = OpenEntry { query_id, started: Instant::now(), commands: self.shared.commands.clone(), open: true };
         if self.shared.commands.send(Command::Begin { line: Box::new(line), ack }).is_err() {

@@ -36,7 +36,7 @@ impl Decision {
 pub struct ColumnAccess {
     /// The column's name.
     pub name: String,
-    /// The rung of the disclosure ladder: `clear`, `partial`, `bucket`, `hash`, `redact`, `null`.
+    /// The rung of the disclosure ladder: `clear`, `partial`, `bucket`, `hash`, `redact`, `null`, `join-only`.
     pub mask: String,
 }
 
@@ -54,6 +54,12 @@ pub struct TableAccess {
     /// Whether a row filter applied.
     #[serde(default)]
     pub filtered: bool,
+    /// The least number of entities of a group, where only aggregates were shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregates_of: Option<u64>,
+    /// Whether the glass was broken for this table.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
     /// The columns that the answer depends on, with their masks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<ColumnAccess>,
@@ -80,6 +86,9 @@ pub struct Begin {
     /// The stated purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
+    /// The reason for which the session broke the glass, while it held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<String>,
     /// The statement with its literals taken out of the syntax tree.
     pub statement: String,
     /// The tables, in order of name.
@@ -234,7 +243,7 @@ pub(crate) enum Line {
         at: String,
         at_ms: i64,
         #[serde(flatten)]
-        begin: Begin,
+        begin: Box<Begin>,
     },
     /// A query ended.
     End {

@@ -205,7 +205,7 @@ impl Strand {
             Line::End { ref query_id, .. } => drop(self.ends.insert(query_id.clone(), line)),
             Line::Begin { at, at_ms, begin } => {
                 let end = self.ends.remove(&begin.query_id);
-                let mut entry = unfinished(at, at_ms, begin, self.unfinished);
+                let mut entry = unfinished(at, at_ms, *begin, self.unfinished);
                 end.into_iter().for_each(|end| finish(&mut entry, end));
                 return Some(entry);
             }
@@ -222,7 +222,7 @@ impl Strand {
                 entry.into_iter().for_each(|entry| finish(entry, line.clone()));
             }
             Line::Begin { at, at_ms, begin } => {
-                self.waiting.push_back(unfinished(at, at_ms, begin, EntryStatus::Running));
+                self.waiting.push_back(unfinished(at, at_ms, *begin, EntryStatus::Running));
             }
             Line::Note { .. } | Line::Closed { .. } => {}
         }

@@ -18,6 +18,7 @@ fn begin(query_id: &str, principal: &str, table: &str) -> Begin {
         groups: vec!["analysts".to_owned()],
         client: Some("127.0.0.1:4711".to_owned()),
         authentication: "token".to_owned(),
+        break_glass: None,
         purpose: Some("analytics".to_owned()),
         statement: "SELECT a FROM t WHERE b = '?'".to_owned(),
         tables: vec![TableAccess {
@@ -25,6 +26,8 @@ fn begin(query_id: &str, principal: &str, table: &str) -> Begin {
             contract_version: Some("1.0.0".to_owned()),
             snapshot: Some("42".to_owned()),
             filtered: true,
+            aggregates_of: None,
+            break_glass: false,
             columns: vec![ColumnAccess { name: "a".to_owned(), mask: "hash".to_owned() }],
             policies: vec!["analysts-read".to_owned()],
         }],

@@ -121,6 +121,9 @@ pub struct Asking {
     /// The purpose to ask for.
     #[arg(long, value_name = "PURPOSE")]
     pub purpose: Option<String>,
+    /// Break the glass, for this reason: see what policies open in an emergency only. It is recorded.
+    #[arg(long, value_name = "REASON")]
+    pub break_glass: Option<String>,
     /// The statement; `-` reads it from standard input.
     pub sql: String,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use portcullis_contract::Finding;
 use portcullis_gateway::{Config, Gateway, GatewayError, Session};
 
+use crate::args::Asking;
 use crate::{FAILED, USAGE};
 
 /// Why a command did not do what it was asked for: one line, with what to do about it.
@@ -90,6 +91,15 @@ pub async fn open_mesh(mesh: &Path) -> Result<Arc<Gateway>, Failure> {
     let mut config = configuration(mesh)?;
     config.catalogue.watch = false;
     Ok(Gateway::open(mesh, config).await?)
+}
+
+/// A session for who asks, with everything that it asks with.
+pub(crate) async fn asking(gateway: &Gateway, asking: &Asking) -> Result<Session, Failure> {
+    let session = session(gateway, &asking.user, asking.purpose.as_deref())?;
+    if let Some(reason) = &asking.break_glass {
+        gateway.set_option(&session, "break_glass", Some(reason)).await?;
+    }
+    Ok(session)
 }
 
 /// A session of this machine's own for a user.

@@ -26,8 +26,8 @@ pub use connection::{Connection, ConnectionKind, RestAuth, SecretRef, StoreOptio
 pub use finding::{Finding, Level, Position, SourceFile};
 pub use masking::{Classification, Masking};
 pub use model::{
-    Access, Compatibility, Contract, Dialect, Expectations, Field, InputPort, Lineage, OutputPort, PortKind,
-    QualityCheck, Sla, Source, SourcePath, Status, Table, TableFormat, TableName, Transformation,
+    Access, Aggregation, Compatibility, Contract, Dialect, Expectations, Field, InputPort, Lineage, OutputPort,
+    PortKind, QualityCheck, Sla, Source, SourcePath, Status, Table, TableFormat, TableName, Transformation,
 };
 pub use schemas::schemas;
 pub use types::{FieldType, TypeError};

@@ -79,7 +79,7 @@ fn contract(reader: &Reader, sections: &Sections<'_>, dialect: Option<Dialect>) 
     let fields = fields::fields(sections);
     let quality = sections::quality(sections);
     let lineage = sections::lineage(sections);
-    let access = sections::access(sections);
+    let access = sections::access(sections, &fields);
     let (name, domain) = (name?, domain?);
     let (name, domain) = split_name(reader, sections, name, domain)?;
     let contract = Contract {

@@ -297,8 +297,21 @@ pub struct Lineage {
 pub struct Access {
     /// Groups of which a principal must have one; empty for no such limit.
     pub roles: Vec<String>,
+    /// Purposes of which a request must declare one; empty for no such limit.
+    pub purposes: Vec<String>,
+    /// What is counted where a policy shows aggregates only; without it, such a policy opens nothing.
+    pub aggregation: Option<Aggregation>,
     /// Policies that the contract refers to, by id.
     pub policies: Vec<String>,
+}
+
+/// The smallest group whose aggregates may be shown to those who may not see rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aggregation {
+    /// The column whose values tell apart those that rows are about, such as customers.
+    pub entity: String,
+    /// How many of them a group must have. At least 2.
+    pub at_least: u64,
 }
 
 /// The SQL name of a table below the catalogue `mesh`: only `[a-z0-9_]` in both parts.

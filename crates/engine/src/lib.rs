@@ -9,6 +9,7 @@
 pub mod barrier;
 mod error;
 pub mod exec;
+pub mod guard;
 pub mod scrub;
 mod stopwatch;
 pub mod tables;

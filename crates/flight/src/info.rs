@@ -23,9 +23,14 @@ pub(crate) fn schema_result(schema: &Schema) -> Result<SchemaResult, Status> {
     Ok(SchemaResult { schema: schema_bytes(schema)? })
 }
 
-/// The answer to `GetFlightInfo`: one endpoint without a location, which means "where you asked". Behind a load
+/// The answer to `GetFlightInfo`, with its notices, one a line, as metadata of the application: one endpoint without a location, which means "where you asked". Behind a load
 /// balancer that is any replica.
-pub(crate) fn flight_info(schema: &Schema, descriptor: FlightDescriptor, ticket: &Any) -> Result<FlightInfo, Status> {
+pub(crate) fn flight_info(
+    schema: &Schema,
+    descriptor: FlightDescriptor,
+    ticket: &Any,
+    notices: &[String],
+) -> Result<FlightInfo, Status> {
     let endpoint = FlightEndpoint {
         ticket: Some(Ticket { ticket: ticket.encode_to_vec().into() }),
         location: Vec::new(),
@@ -39,6 +44,6 @@ pub(crate) fn flight_info(schema: &Schema, descriptor: FlightDescriptor, ticket:
         total_records: -1,
         total_bytes: -1,
         ordered: true,
-        app_metadata: Bytes::new(),
+        app_metadata: notices.join("\n").into(),
     })
 }

@@ -52,11 +52,15 @@ pub(crate) async fn create(
 }
 
 /// The schema of a prepared statement's result.
-pub(crate) async fn describe(gateway: &Gateway, session: &Session, handle: &[u8]) -> Result<SchemaRef, Status> {
+pub(crate) async fn describe(
+    gateway: &Gateway,
+    session: &Session,
+    handle: &[u8],
+) -> Result<(SchemaRef, Vec<String>), Status> {
     let statement = Statement::from_handle(gateway, session, handle)?;
     let session = statement.session(session);
     let described = gateway.describe(&session, &statement.sql).await.map_err(status::from_gateway)?;
-    Ok(wire::schema(&described.schema))
+    Ok((wire::schema(&described.schema), described.notices))
 }
 
 /// Binds the parameters of a `DoPut`: the answer is a new handle, which has them.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_server::FlightService;
-use arrow_flight::sql::{Any, Command};
+use arrow_flight::sql::Command;
 use arrow_flight::{
     Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest, HandshakeResponse,
     PollInfo, PutResult, SchemaResult, Ticket,
@@ -20,9 +19,13 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::{self, Caller};
 use crate::encode::{self, Encoder};
 use crate::metadata::Metadata;
-use crate::statement::Rows;
+use crate::statement::{Answer as Described, Rows};
 use crate::ticket::Statement;
 use crate::{action, command, info, prepared, put, statement, status};
+
+/// Headers have little room: most clients take 8 KiB of them.
+const MOST_NOTICES: usize = 10;
+const LONGEST_NOTICE: usize = 300;
 
 type Answer<T> = Result<Response<T>, Status>;
 type Messages<T> = BoxStream<'static, Result<T, Status>>;
@@ -45,15 +48,17 @@ impl FlightSql {
     }
 
     /// The schema of what a command returns and the ticket that gets it.
-    async fn describe(&self, session: &Session, command: Command) -> Result<(SchemaRef, Any), Status> {
+    async fn describe(&self, session: &Session, command: Command) -> Result<Described, Status> {
         if let Some(schema) = Metadata::schema(&command) {
-            return Ok((schema, command.into_any()));
+            return Ok(Described { schema, ticket: command.into_any(), notices: Vec::new() });
         }
         match command {
             Command::CommandStatementQuery(query) => statement::describe(&self.gateway, session, query).await,
             Command::CommandPreparedStatementQuery(query) => {
-                let schema = prepared::describe(&self.gateway, session, &query.prepared_statement_handle).await?;
-                Ok((schema, Command::CommandPreparedStatementQuery(query).into_any()))
+                let (schema, notices) =
+                    prepared::describe(&self.gateway, session, &query.prepared_statement_handle).await?;
+                let ticket = Command::CommandPreparedStatementQuery(query).into_any();
+                Ok(Described { schema, ticket, notices })
             }
             other => Err(command::refused(&other)),
         }
@@ -61,8 +66,8 @@ impl FlightSql {
 
     async fn info(&self, session: &Session, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
         let command = command::of_descriptor(&descriptor)?;
-        let (schema, ticket) = self.describe(session, command).await?;
-        info::flight_info(&schema, descriptor, &ticket)
+        let Described { schema, ticket, notices } = self.describe(session, command).await?;
+        info::flight_info(&schema, descriptor, &ticket, &notices)
     }
 
     async fn rows(&self, session: &Session, ticket: &Ticket) -> Result<Rows, Status> {
@@ -129,7 +134,7 @@ impl FlightService for FlightSql {
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {
         let caller = self.caller(&request).await?;
         let command = command::of_descriptor(request.get_ref())?;
-        let (schema, _) = self.describe(&caller.session, command).await?;
+        let schema = self.describe(&caller.session, command).await?.schema;
         Ok(caller.stamp(Response::new(info::schema_result(&schema)?)))
     }
 
@@ -140,6 +145,14 @@ impl FlightService for FlightSql {
         let mut response = Response::new(Encoder::new(rows.schema, rows.batches, options).boxed());
         if let Some(id) = rows.query_id.and_then(|id| MetadataValue::try_from(id).ok()) {
             response.metadata_mut().insert(status::QUERY_ID, id);
+        }
+        for notice in rows.notices.iter().take(MOST_NOTICES) {
+            // Names of columns may have any characters, headers only some.
+            let plain: String =
+                notice.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+            if let Ok(notice) = MetadataValue::try_from(plain.chars().take(LONGEST_NOTICE).collect::<String>()) {
+                response.metadata_mut().append(status::NOTICE, notice);
+            }
         }
         Ok(caller.stamp(response))
     }

@@ -1,7 +1,9 @@
 //! Session options of the Flight protocol, as far as clients cannot do without: the JDBC driver sends the `catalog` of
-//! its URL as one, and does not connect if that fails.
+//! its URL as one, and does not connect if that fails. `purpose` and `break_glass` are the session's settings of SQL.
 
 use std::collections::HashMap;
+
+use portcullis_gateway::{Gateway, Session};
 
 use crate::metadata::CATALOG;
 
@@ -59,17 +61,31 @@ pub(crate) struct CloseResult {
     pub(crate) status: i32,
 }
 
-/// Sets options: the catalog can only be the one that there is.
-pub(crate) fn set(request: SetRequest) -> SetResult {
-    let error = |(name, value): (String, OptionValue)| {
-        let value = match (name.as_str(), value.text.as_deref()) {
-            ("catalog", Some(catalog)) if catalog == CATALOG => return None,
-            ("catalog", _) => ErrorValue::InvalidValue,
+/// The options that say what a session is for, as `SET` does.
+const SETTINGS: [&str; 2] = ["purpose", "break_glass"];
+
+/// Sets options: the catalog can only be the one that there is. An empty or missing text takes a setting back.
+pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetRequest) -> SetResult {
+    let mut errors = HashMap::new();
+    for (name, value) in request.options {
+        let text = value.text.as_deref();
+        let error = match name.as_str() {
+            "catalog" if text == Some(CATALOG) => continue,
+            "catalog" => ErrorValue::InvalidValue,
+            setting if SETTINGS.contains(&setting) => {
+                match gateway.set_option(session, setting, text.filter(|text| !text.is_empty())).await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        tracing::info!(option = setting, error = error.kind.as_str(), "a session option was refused");
+                        ErrorValue::InvalidValue
+                    }
+                }
+            }
             _ => ErrorValue::InvalidName,
         };
-        Some((name, OptionError { value: value.into() }))
-    };
-    SetResult { errors: request.options.into_iter().filter_map(error).collect() }
+        errors.insert(name, OptionError { value: error.into() });
+    }
+    SetResult { errors }
 }
 
 /// The options of every session.

@@ -23,25 +23,37 @@ pub(crate) struct Rows {
     pub(crate) batches: BoxStream<'static, Result<RecordBatch, Status>>,
     /// The id of the query, where there is one: metadata has none.
     pub(crate) query_id: Option<String>,
+    /// What the rows do not show, in words.
+    pub(crate) notices: Vec<String>,
 }
 
 impl Rows {
     /// The rows of one batch.
     pub(crate) fn of(batch: RecordBatch) -> Rows {
-        Rows { schema: batch.schema(), batches: stream::iter([Ok(batch)]).boxed(), query_id: None }
+        Rows { schema: batch.schema(), batches: stream::iter([Ok(batch)]).boxed(), query_id: None, notices: Vec::new() }
     }
 }
 
-/// The schema of a statement's result and the ticket that runs it.
+/// What a command will return, and how to get it.
+pub(crate) struct Answer {
+    /// The schema of its rows.
+    pub(crate) schema: SchemaRef,
+    /// The ticket that gets them.
+    pub(crate) ticket: Any,
+    /// What they do not show, in words.
+    pub(crate) notices: Vec<String>,
+}
+
+/// What a statement will return and the ticket that runs it.
 pub(crate) async fn describe(
     gateway: &Gateway,
     session: &Session,
     query: CommandStatementQuery,
-) -> Result<(SchemaRef, Any), Status> {
+) -> Result<Answer, Status> {
     command::no_transaction(query.transaction_id.as_deref())?;
     let described = gateway.describe(session, &query.query).await.map_err(status::from_gateway)?;
     let ticket = Statement::new(session, query.query).into_ticket(gateway, session);
-    Ok((wire::schema(&described.schema), ticket))
+    Ok(Answer { schema: wire::schema(&described.schema), ticket, notices: described.notices })
 }
 
 /// Runs a statement. The principal is authorised now, whatever held when the ticket or handle was made.
@@ -49,7 +61,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, session: &Session, statement: &S
     let session = statement.session(session);
     let parameters = statement.parameters()?;
     let rows = gateway.query(&session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
-    let query_id = rows.query_id().to_owned();
+    let (query_id, notices) = (rows.query_id().to_owned(), rows.notices().to_vec());
     let schema = wire::schema(&rows.schema());
     let (id, announced) = (query_id.clone(), Arc::clone(&schema));
     let batches = rows.map(move |batch| match batch {
@@ -57,7 +69,7 @@ pub(crate) async fn run(gateway: &Arc<Gateway>, session: &Session, statement: &S
         Err(error) => Err(status::from_query(error, &id)),
     });
     let batches = batches.boxed();
-    Ok(Rows { schema, batches, query_id: Some(query_id) })
+    Ok(Rows { schema, batches, query_id: Some(query_id), notices })
 }
 
 /// Runs a statement that changes nothing but an option of the session (`SET …`), for clients that run such as updates.

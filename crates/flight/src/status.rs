@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 /// The header and trailer that name the query in the audit journal.
 pub(crate) const QUERY_ID: &str = "x-portcullis-query-id";
 
+/// The headers that say what an answer does not show, one for each notice.
+pub(crate) const NOTICE: &str = "x-portcullis-notice";
+
 /// Longest message sent, in bytes. A gRPC message travels in a header, percent-encoded, and clients refuse headers
 /// above 8 KiB (Java's default) with an error that says nothing about the query.
 const MAX_MESSAGE: usize = 2048;

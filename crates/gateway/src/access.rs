@@ -2,6 +2,7 @@
 
 use portcullis_govern::explain::{Audience, explain_access_to};
 use portcullis_govern::policy::SYSTEM_DOMAIN;
+use portcullis_govern::policy::matrix::aggregates;
 use portcullis_govern::sql::Statement;
 use portcullis_govern::{Subject, SystemTables, TableAction, TableDecision, Verdict};
 use serde::Serialize;
@@ -44,8 +45,16 @@ pub struct TableReport {
     pub query: bool,
     /// The policies that decided `query`.
     pub query_policies: Vec<String>,
-    /// The contract's `access.roles`, where policies would permit but the principal is in none of them.
-    pub missing_roles: Vec<String>,
+    /// What the contract asks for and does not get, where policies would permit.
+    pub unmet: Option<String>,
+    /// Whether the glass is broken; None where the session does not ask for it.
+    pub break_glass: Option<bool>,
+    /// The policies that decided that.
+    pub break_glass_policies: Vec<String>,
+    /// Whether the principal is told of what is held back.
+    pub notice: bool,
+    /// The smallest group, where only aggregates may be seen.
+    pub aggregates: Option<String>,
     /// The row filter as an expression over the table's columns; None: all rows.
     pub filter: Option<String>,
     /// The policies that permit rows.
@@ -65,7 +74,7 @@ pub struct ColumnReport {
     pub name: String,
     /// The type by the contract.
     pub data_type: String,
-    /// `clear`, `partial`, `bucket`, `hash`, `redact`, `null` or `denied`.
+    /// `clear`, `partial`, `bucket`, `hash`, `redact`, `null`, `join-only` or `denied`.
     pub disclosure: String,
     /// The policies that allow this disclosure.
     pub policies: Vec<String>,
@@ -134,7 +143,11 @@ fn of_decision(state: &State, decision: &TableDecision) -> Option<TableReport> {
         discover_policies: decision.discover.policies.clone(),
         query: decision.query.allowed,
         query_policies: decision.query.policies.clone(),
-        missing_roles: decision.query.missing_roles.clone(),
+        unmet: decision.query.unmet.as_ref().map(ToString::to_string),
+        break_glass: decision.break_glass.as_ref().map(|access| access.allowed),
+        break_glass_policies: decision.break_glass.iter().flat_map(|access| access.policies.clone()).collect(),
+        notice: decision.notice.allowed,
+        aggregates: decision.aggregation.as_ref().map(aggregates),
         filter: decision.filter.expr.is_some().then(|| decision.filter.text()),
         filter_permits: decision.filter.permits.clone(),
         filter_forbids: decision.filter.forbids.clone(),
@@ -156,7 +169,11 @@ fn system(state: &State, subject: &Subject, name: &str) -> TableReport {
         discover_policies: discover.policies,
         query: query.allowed,
         query_policies: query.policies,
-        missing_roles: query.missing_roles,
+        unmet: None,
+        break_glass: None,
+        break_glass_policies: Vec::new(),
+        notice: false,
+        aggregates: None,
         filter: None,
         filter_permits: Vec::new(),
         filter_forbids: Vec::new(),

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use portcullis_engine::wire_schema;
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, StatementKind};
-use portcullis_govern::{Verdict, parameter_schema};
+use portcullis_govern::{Verdict, notices, parameter_schema};
 
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
@@ -23,6 +23,8 @@ pub struct Described {
     pub parameters: SchemaRef,
     /// Whether the statement only sets an option of the session and returns no rows.
     pub sets_option: bool,
+    /// What the answer will not show, in words, where policies allow saying so.
+    pub notices: Vec<String>,
 }
 
 /// Plans a statement. Nothing but metadata is touched, so nothing is audited; what may not be discovered is not found here either.
@@ -32,14 +34,19 @@ pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) ->
     settings::purpose_known(&state, &subject)?;
     let statement = sql::parse(sql, &gateway.parse_limits())?;
     if let StatementKind::Set(setting) = statement.kind() {
-        settings::check(&state, setting)?;
+        settings::check(&state, &subject, setting)?;
         let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
-        return Ok(Described { schema, parameters, sets_option: true });
+        return Ok(Described { schema, parameters, sets_option: true, notices: Vec::new() });
     }
-    let plan = match pipeline::govern(gateway, &state, &statement, &subject, None).await? {
-        Verdict::Permit(plan, _) => plan,
+    let (plan, decision) = match pipeline::govern(gateway, &state, &statement, &subject, None).await? {
+        Verdict::Permit(plan, decision) => (plan, decision),
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };
     let schema = if plan.explain_only().is_some() { explain_schema() } else { wire_schema(&plan.schema()) };
-    Ok(Described { schema, parameters: parameter_schema(plan.parameters()), sets_option: false })
+    Ok(Described {
+        schema,
+        parameters: parameter_schema(plan.parameters()),
+        sets_option: false,
+        notices: notices(&decision),
+    })
 }

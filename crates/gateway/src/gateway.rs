@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
@@ -173,6 +173,22 @@ impl Gateway {
             .ok_or_else(|| GatewayError::new(ErrorKind::NotFound, format!("there is no table `{table}`")))
     }
 
+    /// As [`Gateway::explain_table`], if the principal broke the glass; None where no policy lets it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::explain_table`].
+    pub fn explain_table_behind_glass(
+        &self,
+        session: &Session,
+        table: &str,
+    ) -> Result<Option<TableReport>, GatewayError> {
+        let state = self.state();
+        let mut subject = self.subject(&state, session)?;
+        subject.context.break_glass = Some("a report".to_owned());
+        Ok(access::table(&state, &subject, table).filter(|report| report.break_glass == Some(true)))
+    }
+
     /// The ids of all users, in order.
     pub fn users(&self) -> Vec<String> {
         self.state().users.ids().map(str::to_owned).collect()
@@ -201,6 +217,20 @@ impl Gateway {
     /// The version of the policies in force.
     pub fn policy_version(&self) -> String {
         self.state().snapshot.version().to_owned()
+    }
+
+    /// Sets an option of the session, as `SET name = 'value'` does, with its record in the journal; None is its default.
+    ///
+    /// # Errors
+    ///
+    /// What the statement fails with.
+    pub async fn set_option(&self, session: &Session, name: &str, value: Option<&str>) -> Result<(), GatewayError> {
+        let value = value.map_or("DEFAULT".to_owned(), |value| format!("'{}'", value.replace('\'', "''")));
+        let mut ended = self.query(session, &format!("SET {name} = {value}"), None).await?;
+        while let Some(batch) = ended.next().await {
+            batch?;
+        }
+        Ok(())
     }
 
     /// Forgets the options that a session has set.
@@ -249,9 +279,10 @@ impl Gateway {
         if session.expires_ms().is_some_and(|expires| expires <= now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
-        let set = self.options.get(session.id()).purpose;
+        let set = self.options.get(session.id());
         let context = RequestContext {
-            purpose: set.or_else(|| session.purpose().map(str::to_owned)),
+            break_glass: set.break_glass().map(str::to_owned),
+            purpose: set.purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
             now_ms: now_ms(),

@@ -1,4 +1,4 @@
-//! Options of sessions (`SET purpose`, `SET TIME ZONE`), kept here by session id: a bounded map that forgets.
+//! Options of sessions (`SET purpose`, `SET break_glass`, `SET TIME ZONE`), kept here by session id: a bounded map that forgets.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,8 +7,24 @@ use std::time::{Duration, Instant};
 /// What a session has set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SessionOptions {
+    pub break_glass: Option<BrokenGlass>,
     pub purpose: Option<String>,
     pub time_zone: Option<String>,
+}
+
+/// A reason to see more, for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BrokenGlass {
+    pub reason: String,
+    /// Of the clock that only goes forward.
+    pub until: Instant,
+}
+
+impl SessionOptions {
+    /// The reason, while it holds.
+    pub(crate) fn break_glass(&self) -> Option<&str> {
+        self.break_glass.as_ref().filter(|broken| Instant::now() < broken.until).map(|broken| broken.reason.as_str())
+    }
 }
 
 pub(crate) struct OptionStore {

@@ -16,7 +16,7 @@ use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
 use portcullis_engine::Stopwatch;
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
-use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
+use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions, notices};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ pub(crate) async fn run(
         Err(error) => return query.refuse(error).await,
     };
     if let StatementKind::Set(setting) = statement.kind() {
-        return query.set(setting, turn).await;
+        return query.set(setting, &subject, turn).await;
     }
 
     let verdict = govern(gateway, &state, &statement, &subject, values).await;
@@ -160,6 +160,12 @@ impl<'a> Query<'a> {
         let explained = plan.explain_text().map(|text| explain::batch(text, &bound.explain()));
         let schema = if explained.is_some() { explain_schema() } else { bound.schema() };
 
+        if let Some(reason) =
+            self.record.break_glass.as_ref().filter(|_| self.record.tables.iter().any(|t| t.break_glass))
+        {
+            let (query, principal) = (&self.record.query_id, &self.record.principal);
+            tracing::warn!(%query, %principal, ?reason, "query behind broken glass");
+        }
         let limit = self.gateway.config().limits.query_time.duration();
         let batches: Batches = match explained {
             Some(batch) => Box::pin(stream::iter([batch])),
@@ -171,18 +177,30 @@ impl<'a> Query<'a> {
         let mut clock = Stopwatch::start();
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
-        Ok(QueryStream::new(schema, batches, entry, turn, limit))
+        Ok(QueryStream::new(schema, batches, entry, turn, limit).with_notices(notices(decision)))
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
-    async fn set(mut self, setting: &Setting, turn: OwnedSemaphorePermit) -> Result<QueryStream, GatewayError> {
-        if let Err(error) = settings::check(self.state, setting) {
-            return self.refuse(error).await;
+    async fn set(
+        mut self,
+        setting: &Setting,
+        subject: &Subject,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<QueryStream, GatewayError> {
+        if let Setting::BreakGlass(Some(reason)) = setting {
+            self.record.break_glass = Some(reason.clone());
+        }
+        if let Err(error) = settings::check(self.state, subject, setting) {
+            return match error.kind {
+                ErrorKind::PermissionDenied => self.refuse_as(Decided::Denied, error).await,
+                _ => self.refuse(error).await,
+            };
         }
         self.record.decision = Decided::Permitted;
         let entry = self.gateway.journal().begin(self.record).await?;
-        settings::apply(self.gateway.options(), self.session, setting);
-        let (schema, limit): (SchemaRef, _) = (settings::schema(), self.gateway.config().limits.query_time.duration());
+        let config = self.gateway.config();
+        settings::apply(self.gateway.options(), self.session, setting, config.identity.break_glass.duration());
+        let (schema, limit): (SchemaRef, _) = (settings::schema(), config.limits.query_time.duration());
         Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit))
     }
 

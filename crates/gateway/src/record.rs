@@ -15,6 +15,7 @@ pub(crate) fn begin(query_id: &str, session: &Session, subject: &Subject, policy
         client: session.client().map(|client| client.to_string()),
         authentication: session.authentication().to_owned(),
         purpose: subject.context.purpose.clone(),
+        break_glass: subject.context.break_glass.clone(),
         statement: String::new(),
         tables: Vec::new(),
         policy_version: policy_version.to_owned(),
@@ -38,6 +39,8 @@ pub(crate) fn decided(
         contract_version: None,
         snapshot: None,
         filtered: false,
+        aggregates_of: None,
+        break_glass: false,
         columns: Vec::new(),
         policies: Vec::new(),
     }));
@@ -68,6 +71,7 @@ fn product(
         .collect();
     let used_columns = table.columns.iter().filter(|column| columns.iter().any(|used| used.name == column.name));
     let mut policies: Vec<String> = table.discover.policies.iter().chain(&table.query.policies).cloned().collect();
+    policies.extend(table.break_glass.iter().flat_map(|access| access.policies.iter().cloned()));
     policies.extend(table.filter.permits.iter().chain(&table.filter.forbids).cloned());
     policies.extend(used_columns.flat_map(|column| column.policies.iter().chain(&column.forbidden_by)).cloned());
     policies.sort();
@@ -78,6 +82,8 @@ fn product(
         contract_version: contract.map(|contract| contract.version.to_string()),
         snapshot: snapshot.cloned(),
         filtered: table.filter.expr.is_some(),
+        aggregates_of: table.aggregation.as_ref().map(|limit| limit.at_least),
+        break_glass: table.break_glass.as_ref().is_some_and(|access| access.allowed),
         columns: columns.clone(),
         policies: policies.clone(),
     };

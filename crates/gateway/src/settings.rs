@@ -1,15 +1,21 @@
 //! `SET`: which options of a session there are, and which values they take.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use portcullis_contract::Table;
 use portcullis_govern::Subject;
 use portcullis_govern::sql::Setting;
 
-use crate::error::GatewayError;
-use crate::options::OptionStore;
+use crate::error::{ErrorKind, GatewayError};
+use crate::options::{BrokenGlass, OptionStore};
 use crate::session::Session;
 use crate::state::State;
+
+/// A reason that an auditor can do something with, and a line of the journal can hold.
+const SHORTEST_REASON: usize = 10;
+const LONGEST_REASON: usize = 500;
 
 /// The schema of the answer to a `SET`: no columns, no rows.
 pub(crate) fn schema() -> SchemaRef {
@@ -17,20 +23,50 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 /// Whether a setting has a value that can be.
-pub(crate) fn check(state: &State, setting: &Setting) -> Result<(), GatewayError> {
+pub(crate) fn check(state: &State, subject: &Subject, setting: &Setting) -> Result<(), GatewayError> {
     match setting {
+        Setting::BreakGlass(Some(reason)) => may_break_glass(state, subject, reason),
         Setting::Purpose(Some(purpose)) => known(state, purpose),
         Setting::TimeZone(Some(zone)) => zone_known(zone),
-        Setting::Purpose(None) | Setting::TimeZone(None) => Ok(()),
+        Setting::Purpose(None) | Setting::TimeZone(None) | Setting::BreakGlass(None) => Ok(()),
     }
 }
 
-/// Remembers a setting for the session. A setting without a value goes back to what the connection said.
-pub(crate) fn apply(options: &OptionStore, session: &Session, setting: &Setting) {
+/// Remembers a setting for the session. A setting without a value goes back to what the connection said. `glass` is how
+/// long a broken glass stays broken.
+pub(crate) fn apply(options: &OptionStore, session: &Session, setting: &Setting, glass: Duration) {
     options.update(session.id(), |options| match setting {
         Setting::Purpose(purpose) => options.purpose.clone_from(purpose),
         Setting::TimeZone(zone) => options.time_zone.clone_from(zone),
+        Setting::BreakGlass(reason) => {
+            let until = Instant::now() + glass;
+            options.break_glass = reason.clone().map(|reason| BrokenGlass { reason, until });
+            match reason {
+                Some(reason) => tracing::warn!(principal = session.user(), ?reason, ?glass, "the glass is broken"),
+                None => tracing::warn!(principal = session.user(), "the broken glass is mended"),
+            }
+        }
     });
+}
+
+/// Whether some policy lets the subject break the glass for some table, and the reason says something.
+fn may_break_glass(state: &State, subject: &Subject, reason: &str) -> Result<(), GatewayError> {
+    if reason.trim().chars().count() < SHORTEST_REASON || reason.len() > LONGEST_REASON {
+        let message = format!("`SET break_glass` wants a reason of {SHORTEST_REASON} to {LONGEST_REASON} characters");
+        return Err(GatewayError::invalid(message));
+    }
+    let mut asking = subject.clone();
+    asking.context.break_glass = Some(reason.to_owned());
+    let may = |table: &Arc<Table>| {
+        let decision = state.snapshot.decide(&asking, table);
+        decision.break_glass.as_ref().is_some_and(|access| access.allowed)
+    };
+    match state.snapshot.catalogue().tables().any(may) {
+        true => Ok(()),
+        false => {
+            Err(GatewayError::new(ErrorKind::PermissionDenied, "no policy lets you break the glass for any table"))
+        }
+    }
 }
 
 /// Whether the purpose of a request, however it was stated, is one of the vocabulary's. Whether this principal may

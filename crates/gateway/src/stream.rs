@@ -20,6 +20,7 @@ pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, GatewayE
 pub struct QueryStream {
     query_id: String,
     schema: SchemaRef,
+    notices: Vec<String>,
     batches: Batches,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
@@ -48,6 +49,7 @@ impl QueryStream {
         QueryStream {
             query_id: entry.query_id().to_owned(),
             schema,
+            notices: Vec::new(),
             batches,
             deadline: Box::pin(sleep(limit)),
             limit,
@@ -58,6 +60,16 @@ impl QueryStream {
     /// The schema that every batch has, as on the wire.
     pub fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
+    }
+
+    pub(crate) fn with_notices(mut self, notices: Vec<String>) -> QueryStream {
+        self.notices = notices;
+        self
+    }
+
+    /// What the answer does not show, in words, where policies allow saying so.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// The id under which the audit journal has this query.

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use portcullis_contract::{Masking, Position, Table};
+use portcullis_contract::{Aggregation, Masking, Position, Table};
 
 use crate::plan::CATALOGUE;
+use crate::policy::matrix::aggregates;
 use crate::policy::{Access, ColumnDecision, Disclosure, PolicySnapshot, Subject, TableDecision};
 use crate::sql::Statement;
 
@@ -44,8 +45,14 @@ pub struct TableReport {
     pub discover: Access,
     /// Whether it may be queried.
     pub query: Access,
+    /// Whether the glass is broken; `None` where the session does not ask for it.
+    pub break_glass: Option<Access>,
+    /// Whether the subject is told of what is held back.
+    pub notice: Access,
     /// The row filter as text: `all rows`, `no rows`, or a condition.
     pub filter: String,
+    /// The smallest group, where only aggregates may be seen.
+    pub aggregation: Option<Aggregation>,
     /// Policies that let rows through.
     pub filter_permits: Vec<String>,
     /// Policies that hold rows back.
@@ -117,7 +124,10 @@ fn table_report(table: &Table, decision: &TableDecision, audience: Audience) -> 
         contract: format!("{}:{}", table.port.position.file, table.port.position.line),
         discover: decision.discover.clone(),
         query: decision.query.clone(),
+        break_glass: decision.break_glass.clone(),
+        notice: decision.notice.clone(),
         filter: decision.filter.text(),
+        aggregation: decision.aggregation.clone(),
         filter_permits: decision.filter.permits.clone(),
         filter_forbids: decision.filter.forbids.clone(),
         columns: decision.columns.iter().filter(shown).map(|column| column_report(table, column)).collect(),
@@ -161,8 +171,17 @@ impl fmt::Display for TableReport {
         }
         writeln!(f, "  discover: {}", access(&self.discover))?;
         writeln!(f, "  query:    {}", access(&self.query))?;
+        if let Some(broken) = &self.break_glass {
+            writeln!(f, "  break-glass: {}", access(broken))?;
+        }
+        if self.notice.allowed {
+            writeln!(f, "  notices:  {}", access(&self.notice))?;
+        }
         let why = because(&[("by", &self.filter_permits), ("held back by", &self.filter_forbids)]);
         writeln!(f, "  rows:     {}{why}", self.filter)?;
+        if let Some(limit) = &self.aggregation {
+            writeln!(f, "  shown as: {}", aggregates(limit))?;
+        }
         let width = self.columns.iter().map(|column| column.column.len()).max().unwrap_or_default();
         for column in &self.columns {
             writeln!(f, "  {:width$}  {column}", column.column)?;
@@ -174,7 +193,7 @@ impl fmt::Display for TableReport {
 impl fmt::Display for ColumnReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = because(&[("by", &self.policies), ("no more because of", &self.forbidden_by)]);
-        write!(f, "{:7}{why}", self.disclosure.as_str())?;
+        write!(f, "{:9}{why}", self.disclosure.as_str())?;
         match &self.contract {
             Some((masking, place)) => {
                 write!(f, " (contract {}:{} masks it: {})", place.file, place.line, masking.as_str())
@@ -187,9 +206,9 @@ impl fmt::Display for ColumnReport {
 fn access(access: &Access) -> String {
     let answer = if access.allowed { "yes" } else { "no" };
     let why = because(&[("by", &access.policies)]);
-    match access.missing_roles.as_slice() {
-        [] => format!("{answer}{why}"),
-        roles => format!("{answer}{why} (the contract asks for one of the roles {})", roles.join(", ")),
+    match &access.unmet {
+        None => format!("{answer}{why}"),
+        Some(unmet) => format!("{answer}{why} ({unmet})"),
     }
 }
 

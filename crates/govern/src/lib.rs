@@ -22,12 +22,12 @@ pub use error::GovernError;
 pub use explain::{AccessReport, explain_access};
 pub use mask::MaskKey;
 pub use plan::{
-    CATALOGUE, ColumnUse, Decision, GovernedPlan, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
-    ResolvedVersion, ScanSource, SystemTable, SystemTables, Verdict, VersionedTable, Versions, ViewColumn,
-    parameter_schema, visible_schema,
+    CATALOGUE, ColumnUse, Decision, GovernedPlan, GroupGuard, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
+    ResolvedVersion, ScanSource, SystemTable, SystemTables, Verdict, VersionedTable, Versions, ViewColumn, group_guard,
+    notices, parameter_schema, visible_schema,
 };
 pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
-    RequestContext, RowFilter, Subject, TableAction, TableDecision, Vocabulary,
+    RequestContext, RowFilter, Subject, TableAction, TableDecision, Unmet, Vocabulary,
 };
 pub use sql::{AsOf, ExplainKind, ParseLimits, Setting, Statement, StatementKind, parse};

@@ -1,6 +1,7 @@
 //! Flight SQL over the wire, with the Rust client and with bare gRPC calls.
 
 mod access;
+mod options;
 mod prepared;
 mod results;
 mod transport;

@@ -6,13 +6,13 @@ use portcullis_gateway::{AccessReport, ColumnReport, TableReport};
 
 use super::query::statement;
 use crate::args::{ExplainArgs, ListFormat};
-use crate::mesh::{Failure, open_mesh, session};
+use crate::mesh::{Failure, asking, open_mesh};
 use crate::{FAILED, OK, Streams};
 
 pub async fn run(mesh: &Path, args: &ExplainArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let sql = statement(&args.asking)?;
     let gateway = open_mesh(mesh).await?;
-    let session = session(&gateway, &args.asking.user, args.asking.purpose.as_deref())?;
+    let session = asking(&gateway, &args.asking).await?;
     let report = gateway.explain_access(&session, &sql).await;
     gateway.shutdown().await;
     let report = report?;
@@ -54,12 +54,20 @@ fn table_lines(table: &TableReport, lines: &mut Vec<String>) {
         lines.push(format!("  undecided, so no rows: {reason}"));
     }
     lines.push(format!("  discover: {}{}", yes_no(table.discover), by(&table.discover_policies)));
-    lines.push(format!("  query:    {}{}", yes_no(table.query), by(&table.query_policies)));
+    let unmet = table.unmet.as_ref().map(|unmet| format!("  {unmet}")).unwrap_or_default();
+    lines.push(format!("  query:    {}{}{unmet}", yes_no(table.query), by(&table.query_policies)));
+    if let Some(broken) = table.break_glass {
+        lines.push(format!("  break-glass: {}{}", yes_no(broken), by(&table.break_glass_policies)));
+    }
+    if table.notice {
+        lines.push("  notices:  yes".to_owned());
+    }
     let filter = table.filter.as_deref().unwrap_or("all rows");
     lines.push(format!("  rows:     {filter}{}", by(&table.filter_permits)));
     if !table.filter_forbids.is_empty() {
         lines.push(format!("            without those forbidden{}", by(&table.filter_forbids)));
     }
+    lines.extend(table.aggregates.iter().map(|limit| format!("  shown as: {limit}")));
     let width = table.columns.iter().map(|column| column.name.len()).max().unwrap_or(0);
     for column in &table.columns {
         lines.push(column_line(column, width));
@@ -75,5 +83,5 @@ fn column_line(column: &ColumnReport, width: usize) -> String {
         true => String::new(),
         false => format!("  more forbidden by {}", column.forbidden_by.join(", ")),
     };
-    format!("  {:width$}  {:8}{}{forbidden}{contract}", column.name, column.disclosure, by(&column.policies))
+    format!("  {:width$}  {:9}{}{forbidden}{contract}", column.name, column.disclosure, by(&column.policies))
 }

@@ -86,6 +86,8 @@ fn matrix_text(gateway: &Gateway) -> Result<String, Failure> {
                     lines.push(format!("  {table} for {purpose}: {with}"));
                 }
             }
+            let broken = gateway.explain_table_behind_glass(&session(gateway, &user, None)?, &table)?;
+            lines.extend(broken.map(|report| format!("  {table} with broken glass: {}", cell(&report))));
         }
         lines.push(String::new());
     }
@@ -97,7 +99,8 @@ fn cell(table: &TableReport) -> String {
         return "hidden".to_string();
     }
     if !table.query || table.undecided.is_some() {
-        return "may be discovered, no rows".to_string();
+        let unmet = table.unmet.as_ref().map(|unmet| format!(": {unmet}")).unwrap_or_default();
+        return format!("may be discovered, no rows{unmet}");
     }
     if table.columns.is_empty() {
         return "may be queried".to_string();
@@ -111,5 +114,8 @@ fn cell(table: &TableReport) -> String {
     }
     by_disclosure.sort_unstable();
     let columns: Vec<_> = by_disclosure.iter().map(|(level, names)| format!("{level} {}", names.join(" "))).collect();
-    format!("rows where {} | {}", table.filter.as_deref().unwrap_or("true"), columns.join(" | "))
+    let rows = format!("rows where {}", table.filter.as_deref().unwrap_or("true"));
+    let shown = table.aggregates.as_ref().map(|limit| format!("{limit} over ")).unwrap_or_default();
+    let told = if table.notice { " | with notices" } else { "" };
+    format!("{shown}{rows} | {}{told}", columns.join(" | "))
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use portcullis_gateway::QueryStream;
 
 use crate::args::{Asking, QueryArgs, RowFormat};
-use crate::mesh::{Failure, open_mesh, session};
+use crate::mesh::{Failure, asking, open_mesh};
 use crate::output::RowWriter;
 use crate::{OK, Streams};
 
@@ -23,9 +23,14 @@ pub async fn run(mesh: &Path, args: &QueryArgs, streams: &mut Streams<'_>) -> Re
     }
     let sql = statement(&args.asking)?;
     let gateway = open_mesh(mesh).await?;
-    let session = session(&gateway, &args.asking.user, args.asking.purpose.as_deref())?;
+    let session = asking(&gateway, &args.asking).await?;
     let result = match gateway.query(&session, &sql, None).await {
-        Ok(rows) => write_rows(rows, args, streams).await,
+        Ok(rows) => {
+            for notice in rows.notices() {
+                writeln!(streams.err, "notice: {}", crate::output::printable(notice))?;
+            }
+            write_rows(rows, args, streams).await
+        }
         Err(error) => Err(error.into()),
     };
     gateway.shutdown().await;

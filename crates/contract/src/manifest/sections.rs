@@ -2,8 +2,10 @@
 
 use super::Sections;
 use crate::finding::{Finding, Level};
-use crate::model::{Access, Compatibility, Expectations, Lineage, QualityCheck, Sla, Transformation};
-use crate::yaml::{Node, Reader};
+use crate::model::{
+    Access, Aggregation, Compatibility, Expectations, Field, Lineage, QualityCheck, Sla, Transformation,
+};
+use crate::yaml::{Mapping, Node, Reader, did_you_mean};
 
 const COMPATIBILITIES: [(&str, Compatibility); 7] = [
     ("none", Compatibility::None),
@@ -92,13 +94,47 @@ pub(super) fn lineage(sections: &Sections<'_>) -> Lineage {
 }
 
 /// Strict: a restriction that is misspelt must not be lost.
-pub(super) fn access(sections: &Sections<'_>) -> Access {
+pub(super) fn access(sections: &Sections<'_>, fields: &[Field]) -> Access {
     let Some(map) = sections.mapping("access") else { return Access::default() };
-    let access = Access { roles: map.strings("roles"), policies: map.strings("policies") };
-    if let (Some(node), true) = (map.raw("roles"), access.roles.is_empty()) {
-        let finding = Finding::error(super::BAD_VALUE, map.reader().position(node), "`roles` names no group");
-        map.reader().report(finding.with_hint("leave `roles` out where the contract sets no limit"));
+    let access = Access {
+        roles: map.strings("roles"),
+        purposes: map.strings("purposes"),
+        aggregation: aggregation(&map, fields),
+        policies: map.strings("policies"),
+    };
+    for (key, names, what) in [("roles", &access.roles, "group"), ("purposes", &access.purposes, "purpose")] {
+        if let (Some(node), true) = (map.raw(key), names.is_empty()) {
+            let message = format!("`{key}` names no {what}");
+            let finding = Finding::error(super::BAD_VALUE, map.reader().position(node), message);
+            map.reader().report(finding.with_hint(format!("leave `{key}` out where the contract sets no limit")));
+        }
     }
     map.finish(Level::Error);
     access
+}
+
+fn aggregation(map: &Mapping<'_>, fields: &[Field]) -> Option<Aggregation> {
+    let limits = map.mapping("aggregation", "`aggregation`")?;
+    let entity = limits.require("entity").and_then(|node| {
+        let name = map.reader().string(node, "`entity`")?;
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        if names.contains(&name.as_str()) {
+            return Some(name);
+        }
+        let message = format!("column `{name}` is not in the schema");
+        let mut finding = Finding::error("contract-unknown-column", map.reader().position(node), message);
+        finding.hint = did_you_mean(&name, &names);
+        map.reader().report(finding);
+        None
+    });
+    let at_least = limits.require("at_least").and_then(|node| {
+        let given = map.reader().integer(node, "`at_least`")?;
+        let enough = u64::try_from(given).ok().filter(|given| *given >= 2);
+        if enough.is_none() {
+            map.reader().error(node, super::BAD_VALUE, "`at_least` must be 2 or more: a group of one is a row");
+        }
+        enough
+    });
+    limits.finish(Level::Error);
+    Some(Aggregation { entity: entity?, at_least: at_least? })
 }

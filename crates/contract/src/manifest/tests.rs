@@ -138,6 +138,27 @@ fn unknown_keys_weigh_as_much_as_what_they_may_have_been() {
 }
 
 #[test]
+fn access_limits() {
+    let with = |access: &str| format!("{HEAD}access: {access}\n{FIELDS}{PORT}");
+    let contract = good(&with("{purposes: [fraud, support], aggregation: {entity: id, at_least: 5}}"));
+    assert_eq!(contract.access.purposes, ["fraud", "support"]);
+    assert_eq!(contract.access.aggregation, Some(crate::Aggregation { entity: "id".into(), at_least: 5 }));
+    check(
+        &with("{purposes: []}"),
+        "4:20: error[contract-bad-value]: `purposes` names no purpose (hint: leave `purposes` out where the contract sets no limit)",
+    );
+    check(
+        &with("{aggregation: {entity: id, at_least: 1}}"),
+        "4:46: error[contract-bad-value]: `at_least` must be 2 or more: a group of one is a row",
+    );
+    check(&with("{aggregation: {entity: id}}"), "4:23: error[contract-missing-key]: `aggregation` has no `at_least`");
+    check(
+        &with("{aggregation: {entity: zz, at_least: 5}}"),
+        "4:32: error[contract-unknown-column]: column `zz` is not in the schema (hint: known: id)",
+    );
+}
+
+#[test]
 fn bad_fields() {
     check_field(
         "name: id, type: strng",

@@ -336,6 +336,21 @@ struct Lineage {
 struct Access {
     /// Groups of which a principal must have one.
     roles: Option<Texts>,
+    /// Purposes of which a request must declare one.
+    purposes: Option<Texts>,
+    /// What is counted where a policy shows aggregates only (`aggregateOnly`).
+    aggregation: Option<Aggregation>,
     /// Policies that the contract refers to, by id.
     policies: Option<Texts>,
+}
+
+/// The smallest group whose aggregates are shown.
+#[derive(JsonSchema)]
+#[schemars(extend("additionalProperties" = false, "patternProperties" = {"^x-": {}}))]
+struct Aggregation {
+    /// The column whose values tell apart those that rows are about, such as customers.
+    entity: String,
+    /// How many of them a group must have.
+    #[schemars(range(min = 2))]
+    at_least: u64,
 }

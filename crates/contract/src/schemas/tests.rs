@@ -72,6 +72,8 @@ lineage:
   zzzzzzzzzzzz: 1
 access:
   zzzzzzzzzzzz: 1
+  aggregation:
+    zzzzzzzzzzzz: 1
 zzzzzzzzzzzz: 1
 ";
     let catalogue = Catalogue::build(&[SourceFile::new("catalogs/d/x.yaml", text)], None);
@@ -93,7 +95,8 @@ zzzzzzzzzzzz: 1
         (33, "Lineage"),
         (35, "Access"),
         (2, "Section"),
-        (36, ""),
+        (37, "Aggregation"),
+        (38, ""),
     ] {
         assert_eq!(known(&catalogue, line), keys(&schema, definition), "{definition}");
     }

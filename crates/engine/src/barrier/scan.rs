@@ -40,6 +40,7 @@ pub struct GovernedScan {
     columns: Vec<ScanColumn>,
     view: SchemaRef,
     clear: Schema,
+    at_least: Option<u64>,
 }
 
 impl GovernedScan {
@@ -87,7 +88,18 @@ impl GovernedScan {
             settled.push(column);
         }
         let (view, clear) = (Arc::new(Schema::new(fields)), Schema::new(clear));
-        Ok(Self { id, table, base, filter, columns: settled, view, clear })
+        Ok(Self { id, table, base, filter, columns: settled, view, clear, at_least: None })
+    }
+
+    /// The same scan, of which only aggregates over groups of at least so many entities may be seen.
+    #[must_use]
+    pub fn aggregates_of(self, at_least: Option<u64>) -> Self {
+        Self { at_least, ..self }
+    }
+
+    /// How many entities a group must have, where only aggregates may be seen.
+    pub fn at_least(&self) -> Option<u64> {
+        self.at_least
     }
 
     /// The scan's number within its plan.

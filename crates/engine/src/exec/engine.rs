@@ -100,6 +100,7 @@ fn barrier(source: &ScanSource, table: &Arc<PinnedTable>) -> Result<Arc<BarrierT
     // The text of such an error would quote a policy.
     let unfit = |_| EngineError::Internal(format!("the row filter or a mask of `{name}` does not fit its columns"));
     let scan = GovernedScan::try_new(source.id(), name.as_str(), base, source.filter(), columns).map_err(unfit)?;
+    let scan = scan.aggregates_of(source.decision().aggregation.as_ref().map(|limit| limit.at_least));
     let barrier = BarrierTable::try_new(table.provider(), Arc::new(scan)).map_err(|e| redact::planning(&e))?;
     Ok(Arc::new(barrier))
 }

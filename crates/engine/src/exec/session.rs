@@ -13,6 +13,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::limits::EngineLimits;
 use super::spill::SpillDir;
+use crate::guard::Planner;
 
 /// Creates the state of each query from one template.
 #[derive(Debug)]
@@ -59,5 +60,6 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_config(config)
         .with_runtime_env(runtime)
         .with_aggregate_functions(vec![first_value_udaf()])
+        .with_query_planner(Arc::new(Planner))
         .build()
 }

@@ -12,13 +12,16 @@ use datafusion::datasource::{MemTable, source_as_provider};
 use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::work_table::WorkTableExec;
+use portcullis_govern::group_guard;
 
 use crate::EngineError;
 use crate::barrier::{BarrierExec, BarrierTable, GovernedScan};
+use crate::guard::GroupGuardExec;
 
 /// How often each governed scan occurs, by its number.
 pub(super) type Occurrences = BTreeMap<usize, usize>;
@@ -89,6 +92,7 @@ impl Permitted<'_> {
             | LogicalPlan::Distinct(_)
             | LogicalPlan::Unnest(_)
             | LogicalPlan::RecursiveQuery(_) => Ok(None),
+            guard if group_guard(guard).is_some() => Ok(None),
             other => Err(format!("a plan holds an operation that is no query: {}", kind(other))),
         }
     }
@@ -102,7 +106,7 @@ impl Permitted<'_> {
         state: &dyn Session,
     ) -> Result<(), EngineError> {
         let mut found = Occurrences::new();
-        self.physical_node(plan, state, &mut found).map_err(EngineError::Unverified)?;
+        self.physical_node(plan, state, Above::default(), &mut found).map_err(EngineError::Unverified)?;
         // Equal subqueries are planned once: fewer barriers than scans are possible, none or more are not.
         let fits = |id| match (expected.get(id), found.get(id)) {
             (Some(expected), Some(found)) => found <= expected,
@@ -118,6 +122,7 @@ impl Permitted<'_> {
         &self,
         plan: &Arc<dyn ExecutionPlan>,
         state: &dyn Session,
+        above: Above<'_>,
         found: &mut Occurrences,
     ) -> Result<(), String> {
         if let Some(barrier) = plan.downcast_ref::<BarrierExec>() {
@@ -126,6 +131,9 @@ impl Permitted<'_> {
                 return Err(format!("`{}` was not decided on for this plan", scan.table()));
             }
             barrier.verify(state)?;
+            if !scan.at_least().is_none_or(|limit| above.holds(limit)) {
+                return Err(format!("`{}` may only be aggregated, and its groups are not guarded", scan.table()));
+            }
             *found.entry(scan.id()).or_default() += 1;
             return Ok(());
         }
@@ -133,7 +141,28 @@ impl Permitted<'_> {
         if children.is_empty() && !is_harmless_leaf(plan) {
             return Err(format!("an operator reads data past the barriers: {}", plan.name()));
         }
-        children.into_iter().try_for_each(|child| self.physical_node(child, state, found))
+        let above = above.and(plan);
+        children.into_iter().try_for_each(|child| self.physical_node(child, state, above, found))
+    }
+}
+
+/// What stands above an operator: the nearest guard of groups, and whether an aggregate is between them.
+#[derive(Debug, Clone, Copy, Default)]
+struct Above<'a> {
+    guard: Option<&'a GroupGuardExec>,
+    aggregated: bool,
+}
+
+impl<'a> Above<'a> {
+    fn and(self, plan: &'a Arc<dyn ExecutionPlan>) -> Above<'a> {
+        match plan.downcast_ref::<GroupGuardExec>() {
+            Some(guard) => Above { guard: Some(guard), aggregated: false },
+            None => Above { aggregated: self.aggregated || plan.is::<AggregateExec>(), ..self },
+        }
+    }
+
+    fn holds(self, limit: u64) -> bool {
+        self.aggregated && self.guard.is_some_and(|guard| guard.limits().contains(&limit))
     }
 }
 

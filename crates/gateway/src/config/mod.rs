@@ -69,6 +69,8 @@ pub struct Identity {
     pub login_attempts: u32,
     /// The window in which failed logins are counted.
     pub login_window: Span,
+    /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
+    pub break_glass: Span,
     /// Sessions whose options (`SET …`) are remembered; the longest unused are forgotten first.
     pub session_options: u64,
     /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
@@ -175,6 +177,7 @@ impl Default for Identity {
             handle_lifetime: Span::hours(24),
             login_attempts: 10,
             login_window: Span::minutes(1),
+            break_glass: Span::minutes(15),
             session_options: 10_000,
             issuers: Vec::new(),
         }

@@ -109,6 +109,7 @@ pub(super) fn access_log(entries: Vec<Entry>) -> Columns {
         ("client", optional(entries, |entry| entry.begin.client.clone())),
         ("authentication", text(entries, |entry| entry.begin.authentication.clone())),
         ("purpose", optional(entries, |entry| entry.begin.purpose.clone())),
+        ("break_glass", optional(entries, |entry| entry.begin.break_glass.clone())),
         ("statement", text(entries, |entry| entry.begin.statement.clone())),
         ("tables", optional(entries, |entry| list(&each(entry, |table| Some(table.name.clone()))))),
         ("snapshots", optional(entries, |entry| list(&each(entry, snapshot)))),

@@ -44,7 +44,7 @@ pub fn mask(disclosure: Disclosure, key: &MaskKey, column: &ArrayRef) -> ArrayRe
         Disclosure::Bucket => bucket::bucket(column),
         Disclosure::Hash => hash::hash(key, column),
         Disclosure::Redact => redact::redact(column.data_type(), column.len()),
-        Disclosure::Null | Disclosure::Denied => None,
+        Disclosure::Null | Disclosure::JoinOnly | Disclosure::Denied => None,
     };
     masked.unwrap_or_else(|| new_null_array(column.data_type(), column.len()))
 }

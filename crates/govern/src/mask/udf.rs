@@ -21,7 +21,7 @@ pub(crate) struct Masks {
 
 impl Masks {
     pub(crate) fn new(key: &MaskKey) -> Self {
-        let masking = Disclosure::LADDER.into_iter().filter(|level| *level != Disclosure::Clear);
+        let masking = Disclosure::LADDER.into_iter().filter(|level| level.masking().is_some());
         let functions = masking.map(|level| (level, Arc::new(ScalarUDF::from(MaskFunction::new(level, key)))));
         Masks { functions: functions.collect() }
     }
@@ -55,7 +55,7 @@ impl MaskFunction {
             Disclosure::Bucket => "mask_bucket",
             Disclosure::Hash => "mask_hash",
             Disclosure::Redact => "mask_redact",
-            Disclosure::Null | Disclosure::Denied => "mask_null",
+            Disclosure::Null | Disclosure::JoinOnly | Disclosure::Denied => "mask_null",
         };
         MaskFunction { level, name, key: key.clone(), signature: Signature::any(1, Volatility::Immutable) }
     }

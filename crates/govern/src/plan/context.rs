@@ -21,7 +21,7 @@ use super::information_schema::{self, INFORMATION_SCHEMA};
 use super::source::ViewSource;
 use super::system::{SYSTEM_SCHEMA, SystemTables};
 use super::verdict::ReasonKind;
-use crate::policy::{PolicySnapshot, Subject, TableAction, TableDecision};
+use crate::policy::{Access, PolicySnapshot, Subject, TableAction, TableDecision, Unmet};
 
 /// The catalogue's name in SQL.
 pub const CATALOGUE: &str = "mesh";
@@ -96,13 +96,7 @@ impl<'a> MeshContext<'a> {
             return Some(Err(refusal(ReasonKind::Undecided, message)));
         }
         if !decision.query.allowed {
-            let roles = &decision.query.missing_roles;
-            let hint = if roles.is_empty() {
-                "no policy lets you query it".to_string()
-            } else {
-                format!("its contract asks for one of the roles {}", roles.join(", "))
-            };
-            let message = format!("permission denied on table `{}`: {hint}", table.name);
+            let message = format!("permission denied on table `{}`: {}", table.name, hint(&decision.query));
             return Some(Err(refusal(ReasonKind::PermissionDenied, message)));
         }
         Some(Ok(Arc::new(ViewSource::product(table, decision, None))))
@@ -135,6 +129,15 @@ impl<'a> MeshContext<'a> {
             }
             _ => self.product(domain, name),
         }
+    }
+}
+
+/// Why a table that may be discovered may not be queried, and what to do about it.
+fn hint(query: &Access) -> String {
+    match &query.unmet {
+        None => "no policy lets you query it".to_string(),
+        Some(unmet @ Unmet::Purposes(_)) => format!("{unmet}; declare yours with `SET purpose = '…'`"),
+        Some(unmet) => unmet.to_string(),
     }
 }
 

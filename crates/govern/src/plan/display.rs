@@ -6,9 +6,9 @@ use datafusion::common::tree_node::{TreeNodeRecursion, TreeNodeVisitor};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::LogicalPlan;
 
-use super::is_masked;
 use super::lineage::Lineage;
 use super::source::{ViewSource, columns_at};
+use crate::policy::Disclosure;
 
 /// One line for each node. A scan shows the columns that the statement uses and which of them are masked: what lies
 /// below it (filters, how a mask works) is not the subject's.
@@ -34,9 +34,10 @@ impl Lines<'_> {
         let used = |name: &str| self.lineage.touched.iter().any(|c| c.table == table.name && c.column == name);
         let columns = columns_at(decision, version.as_deref()).filter(|column| used(&column.name));
         let shown: Vec<_> = columns
-            .map(|column| match is_masked(column.disclosure) {
-                true => format!("{} masked", column.name),
-                false => column.name.clone(),
+            .map(|column| match column.disclosure {
+                Disclosure::Clear => column.name.clone(),
+                Disclosure::JoinOnly => format!("{} join-only", column.name),
+                _ => format!("{} masked", column.name),
             })
             .collect();
         let version = version.as_ref().map(|version| format!(" ({})", version.snapshot)).unwrap_or_default();

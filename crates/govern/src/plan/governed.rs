@@ -10,6 +10,7 @@ use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::TableScan;
 
+use super::aggregate_only;
 use super::params::Parameter;
 use super::source::ScanSource;
 use crate::sql::ExplainKind;
@@ -45,6 +46,10 @@ impl GovernedPlan {
     /// The only way to make one: fails unless every scan of the plan is governed.
     pub(crate) fn new(parts: Parts) -> Result<Self, String> {
         check(&parts.plan, &parts.scans)?;
+        match aggregate_only::holds(&parts.plan) {
+            Ok(true) => {}
+            _ => return Err("a table that may only be aggregated is not below its guard".into()),
+        }
         let Parts { plan, scans, schema, parameters, explain } = parts;
         Ok(GovernedPlan { plan, scans, schema, parameters, explain })
     }

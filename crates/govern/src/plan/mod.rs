@@ -1,15 +1,20 @@
 //! From one statement and one subject to a [`Verdict`].
 
+mod aggregate_only;
 mod context;
 mod display;
 mod functions;
 mod governed;
+mod guard;
 mod information_schema;
+mod join_only;
 mod lineage;
+mod notices;
 mod params;
 mod rewrite;
 mod source;
 mod system;
+mod total;
 mod verdict;
 mod versions;
 
@@ -29,8 +34,10 @@ pub use context::CATALOGUE;
 pub(crate) use functions::TABLE_FUNCTIONS;
 pub use functions::function_names;
 pub use governed::GovernedPlan;
+pub use guard::{GroupGuard, group_guard};
 pub use information_schema::INFORMATION_SCHEMA;
 pub use lineage::{Lineage, SourceColumn, lineage};
+pub use notices::notices;
 pub use params::{Parameter, parameter_schema};
 pub use source::{ScanSource, ViewColumn, visible_schema};
 pub use system::{NoSystemTables, SYSTEM_SCHEMA, SystemTable, SystemTables};
@@ -38,7 +45,7 @@ pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
 pub use versions::{ResolvedVersion, VersionedTable, Versions};
 
 use crate::mask::{MaskKey, Masks};
-use crate::policy::{Disclosure, PolicySnapshot, Subject};
+use crate::policy::{PolicySnapshot, Subject};
 use crate::sql::{Statement, StatementKind};
 use crate::stack::deep;
 use context::{MeshContext, PlanRefusal, not_found, refusal};
@@ -141,11 +148,16 @@ impl Planner {
             }
             None => view,
         };
+        join_only::check(&view)?;
         let schema = self.answer(&view, &parameters)?;
         let lineage = lineage(&view)?;
         let explain = match statement.kind() {
             StatementKind::Explain(kind) => Some(Explanation { kind: *kind, text: display::explain(&view, &lineage)? }),
             _ => None,
+        };
+        let view = match aggregate_only::concerns(&view)? {
+            true => aggregate_only::guard(self.analysed(view, &parameters)?)?,
+            false => view,
         };
         let rewrite::Rewritten { plan, scans, system_tables } = rewrite::govern(view, context, &self.masks)?;
         let decision = self.decision(&scans, system_tables, &lineage);
@@ -156,9 +168,13 @@ impl Planner {
 
     /// The columns of the answer: what the analyser makes of the plan. Masks change no type.
     fn answer(&self, view: &LogicalPlan, parameters: &[Parameter]) -> Result<SchemaRef> {
-        let typed = params::bind_nulls(view.clone(), parameters)?;
-        let analysed = Analyzer::new().execute_and_check(typed, &self.options, |_, _| {})?;
-        Ok(Arc::clone(analysed.schema().inner()))
+        Ok(Arc::clone(self.analysed(view.clone(), parameters)?.schema().inner()))
+    }
+
+    /// The plan with its types coerced; parameters are NULL in it, so it is what runs only where there are none.
+    fn analysed(&self, view: LogicalPlan, parameters: &[Parameter]) -> Result<LogicalPlan> {
+        let typed = params::bind_nulls(view, parameters)?;
+        Analyzer::new().execute_and_check(typed, &self.options, |_, _| {})
     }
 
     fn decision(&self, scans: &[Arc<ScanSource>], system_tables: Vec<String>, lineage: &Lineage) -> Decision {
@@ -235,9 +251,4 @@ fn tidy(message: &str) -> String {
         }
         _ => line.to_string(),
     }
-}
-
-/// Whether a level shows less than the value itself.
-pub(crate) fn is_masked(disclosure: Disclosure) -> bool {
-    disclosure != Disclosure::Clear
 }

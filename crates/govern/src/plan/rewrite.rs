@@ -12,6 +12,7 @@ use datafusion::logical_expr::logical_plan::TableScan;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use super::context::{MeshContext, refusal};
+use super::guard::group_guard;
 use super::information_schema::{self, INFORMATION_SCHEMA};
 use super::source::{ScanSource, ViewSource};
 use super::verdict::ReasonKind;
@@ -61,6 +62,7 @@ impl Rewriter<'_> {
             | LogicalPlan::Distinct(_)
             | LogicalPlan::Unnest(_)
             | LogicalPlan::RecursiveQuery(_) => Ok(Transformed::no(node)),
+            LogicalPlan::Extension(_) if group_guard(&node).is_some() => Ok(Transformed::no(node)),
             LogicalPlan::Statement(_)
             | LogicalPlan::Explain(_)
             | LogicalPlan::Analyze(_)

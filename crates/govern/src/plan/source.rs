@@ -105,7 +105,10 @@ impl ScanSource {
         let shows = |(decided, column): (&&ColumnDecision, &ViewColumn)| {
             decided.name == column.name
                 && match decided.disclosure {
-                    Disclosure::Clear => matches!(&column.expr, Expr::Column(raw) if raw.name == column.name),
+                    // What a plan may do with a join-only column is checked before its scans are made.
+                    Disclosure::Clear | Disclosure::JoinOnly => {
+                        matches!(&column.expr, Expr::Column(raw) if raw.name == column.name)
+                    }
                     level => is_mask_call(&column.expr, level, &column.name),
                 }
         };

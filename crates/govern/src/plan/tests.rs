@@ -1,3 +1,4 @@
+mod kinds;
 mod mesh;
 mod surface;
 mod travel;
@@ -6,6 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::*;
+use crate::policy::Disclosure;
 use mesh::{ana, parsed, planner};
 
 fn verdict(sql: &str) -> Verdict {

@@ -14,6 +14,7 @@ pub(crate) struct Key {
     table: String,
     principal: Principal,
     purpose: Option<String>,
+    break_glass: bool,
     client_address: Option<IpAddr>,
     authentication: String,
 }
@@ -24,6 +25,7 @@ impl Key {
             table: table.to_owned(),
             principal: subject.principal.clone(),
             purpose: subject.context.purpose.clone(),
+            break_glass: subject.context.break_glass.is_some(),
             client_address: subject.context.client_address,
             authentication: subject.context.authentication.clone(),
         }

@@ -176,8 +176,8 @@ impl<'a> Checker<'a> {
         let level = Disclosure::LADDER.into_iter().filter(names).find(|d| !d.applies_to(&field.data_type))?;
         Some(Complaint {
             about: level.action().unwrap_or_default().to_owned(),
-            message: format!("column `{}` is a {}, which has no {level} mask", field.name, field.data_type),
-            hint: "grant a level that keeps the column's type",
+            message: format!("column `{}` is a {}, which has no level {level}", field.name, field.data_type),
+            hint: "grant a level that the column's type has",
         })
     }
 
@@ -190,7 +190,7 @@ impl<'a> Checker<'a> {
             use cedar_policy::pst::Var;
             let known = match expr.as_ref() {
                 Cedar::Var(Var::Principal) => self.vocabulary.attributes.contains_key(name),
-                Cedar::Var(Var::Context) => matches!(name, "purpose" | "now" | "authentication" | "ip"),
+                Cedar::Var(Var::Context) => matches!(name, "purpose" | "now" | "authentication" | "breakGlass" | "ip"),
                 Cedar::Var(Var::Resource) if !about_rows => {
                     matches!(name, "name" | "classification" | "tags" | "owner")
                 }

@@ -7,11 +7,11 @@ use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request, Schema,
 };
 use datafusion::logical_expr::Expr;
-use portcullis_contract::{Field, Masking, Table};
+use portcullis_contract::{Aggregation, Field, Masking, Table};
 
 use super::cedar_schema::{PolicyTable, column_tags};
 use super::columns::RowColumns;
-use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision};
+use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 use super::entities::{self, EntityData, Reason};
 use super::partial::{Residuals, residuals};
 use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
@@ -56,6 +56,7 @@ pub(crate) struct Asker<'a> {
     uid: EntityUid,
     memberships: HashSet<EntityUid>,
     groups: BTreeSet<&'a str>,
+    subject: &'a Subject,
     entities: Vec<EntityData>,
     context: Context,
     /// Whether any policy in question reads the time.
@@ -79,7 +80,8 @@ impl<'a> Asker<'a> {
             uid: user.uid.clone(),
             memberships: with_ancestors(user),
             groups: rules.vocabulary.memberships(&subject.principal.groups),
-            context: entities::context(subject, rules.vocabulary)?,
+            subject,
+            context: entities::context(subject, rules.vocabulary, false)?,
             entities,
             rules,
             reads_time: false,
@@ -88,13 +90,19 @@ impl<'a> Asker<'a> {
 
     /// Whether an action on a table is allowed. `table` and its domain come as `resource`, the table first.
     pub(crate) fn access(&mut self, action: TableAction, resource: &[EntityData]) -> Result<Access, Reason> {
+        self.asked(action, resource).map(|(access, _)| access)
+    }
+
+    /// The same, and whether a policy erred.
+    fn asked(&mut self, action: TableAction, resource: &[EntityData]) -> Result<(Access, bool), Reason> {
         let table = resource.first().ok_or("the table has no entity")?;
         let slice = self.slice(action.as_str(), "Table", &with_ancestors(table))?;
         let entities = self.concrete(resource)?;
         let answer = self.ask(action.as_str(), &table.uid, &slice.set, &entities)?;
         let allowed = answer.allowed && answer.errors.is_empty();
-        let policies = if answer.errors.is_empty() { answer.reasons } else { answer.errors };
-        Ok(Access { allowed, policies, missing_roles: Vec::new() })
+        let erred = !answer.errors.is_empty();
+        let policies = if erred { answer.errors } else { answer.reasons };
+        Ok((Access { allowed, policies, unmet: None }, erred))
     }
 
     /// Everything about one table.
@@ -106,17 +114,69 @@ impl<'a> Asker<'a> {
     }
 
     fn try_decide(&mut self, table: &CompiledTable) -> Result<TableDecision, Reason> {
+        let break_glass = self.break_glass(table)?;
         let discover = self.access(TableAction::Discover, &table.entities)?;
-        let mut query = self.access(TableAction::Query, &table.entities)?;
-        let roles = &table.policy_table.table.contract.access.roles;
-        if query.allowed && !roles.is_empty() && !roles.iter().any(|role| self.groups.contains(role.as_str())) {
-            query.allowed = false;
-            query.missing_roles = roles.clone();
-        }
-        let filter = if query.allowed { self.row_filter(table)? } else { RowFilter::nothing() };
         let columns = self.columns(table)?;
-        let name = table.policy_table.table.name.clone();
-        Ok(TableDecision { table: name, discover, query, filter, columns, undecided: None })
+        let (query, aggregation) = self.query(table, &columns)?;
+        let filter = if query.allowed { self.row_filter(table)? } else { RowFilter::nothing() };
+        let notice = self.access(TableAction::ViewNotice, &table.entities)?;
+        Ok(TableDecision {
+            table: table.policy_table.table.name.clone(),
+            discover,
+            query,
+            filter,
+            aggregation,
+            break_glass,
+            notice,
+            columns,
+            undecided: None,
+        })
+    }
+
+    /// Whether policies let the subject break the glass for a table, if it asks for that. From then on they see so.
+    fn break_glass(&mut self, table: &CompiledTable) -> Result<Option<Access>, Reason> {
+        if self.subject.context.break_glass.is_none() {
+            return Ok(None);
+        }
+        let access = self.access(TableAction::BreakGlass, &table.entities)?;
+        if access.allowed {
+            self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+        }
+        Ok(Some(access))
+    }
+
+    /// Whether a table may be queried, and whether only for its aggregates: the most open of the two that is allowed.
+    fn query(
+        &mut self,
+        table: &CompiledTable,
+        columns: &[ColumnDecision],
+    ) -> Result<(Access, Option<Aggregation>), Reason> {
+        let contract = &table.policy_table.table.contract.access;
+        let (mut query, erred) = self.asked(TableAction::Query, &table.entities)?;
+        let mut aggregation = None;
+        if !query.allowed && !erred {
+            let aggregate = self.access(TableAction::AggregateOnly, &table.entities)?;
+            if aggregate.allowed {
+                query = aggregate;
+                aggregation.clone_from(&contract.aggregation);
+                query.unmet = match &aggregation {
+                    None => Some(Unmet::Aggregation),
+                    Some(limit) if !can_count(columns, &limit.entity) => Some(Unmet::Entity(limit.entity.clone())),
+                    Some(_) => None,
+                };
+            }
+        }
+        let is_one_of = |names: &[String], has: &dyn Fn(&String) -> bool| names.is_empty() || names.iter().any(has);
+        if !is_one_of(&contract.roles, &|role| self.groups.contains(role.as_str())) {
+            query.unmet.get_or_insert(Unmet::Roles(contract.roles.clone()));
+        }
+        if !is_one_of(&contract.purposes, &|purpose| self.subject.context.purpose.as_ref() == Some(purpose)) {
+            query.unmet.get_or_insert(Unmet::Purposes(contract.purposes.clone()));
+        }
+        // What policies refuse is refused for that, whatever else is amiss.
+        query.unmet = query.unmet.filter(|_| query.allowed);
+        query.allowed &= query.unmet.is_none();
+        Ok((query, aggregation))
     }
 
     fn slice(&mut self, action: &str, kind: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
@@ -200,7 +260,8 @@ impl<'a> Asker<'a> {
             if !signature.levels.contains(level) {
                 continue;
             }
-            let answer = self.ask(level.action().unwrap_or_default(), column, &slice.set, entities)?;
+            let action = level.action().unwrap_or_default();
+            let answer = self.ask(action, column, &slice.set, entities)?;
             if !answer.errors.is_empty() {
                 forbidden_by.extend(answer.errors);
                 outcome = (Disclosure::Denied, Vec::new());
@@ -210,13 +271,21 @@ impl<'a> Asker<'a> {
                 forbidden_by.extend(answer.reasons);
                 continue;
             }
-            let explicit = *level == Disclosure::Clear
-                && answer.reasons.iter().any(|id| slice.get(id).is_some_and(|p| p.names_action("viewClear")));
+            let by_name = |id: &&String| slice.get(id).is_some_and(|p| p.names_action(action));
+            let reasons: Vec<String> = match level {
+                // Matching values is not a part of seeing them: `view` does not grant it.
+                Disclosure::JoinOnly => answer.reasons.iter().filter(by_name).cloned().collect(),
+                _ => answer.reasons,
+            };
+            if reasons.is_empty() {
+                continue;
+            }
+            let explicit = *level == Disclosure::Clear && reasons.iter().any(|id| by_name(&id));
             if *level < ceiling && !explicit {
                 contract_masking = Some(signature.ceiling);
                 continue;
             }
-            outcome = (*level, answer.reasons);
+            outcome = (*level, reasons);
             break;
         }
         let (disclosure, policies) = outcome;
@@ -247,6 +316,12 @@ impl<'a> Signature<'a> {
             identity: identified.then_some(field.name.as_str()),
         }
     }
+}
+
+/// Whether distinct values of a column can be counted without being seen otherwise.
+fn can_count(columns: &[ColumnDecision], name: &str) -> bool {
+    let found = columns.iter().find(|column| column.name == name);
+    found.is_some_and(|c| matches!(c.disclosure, Disclosure::Clear | Disclosure::Hash | Disclosure::JoinOnly))
 }
 
 /// The most that a contract shows of a column: `pii` without a mask is redacted.
@@ -298,6 +373,9 @@ pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
         table: table.name.clone(),
         discover: Access::default(),
         query: Access::default(),
+        aggregation: None,
+        break_glass: None,
+        notice: Access::default(),
         filter: RowFilter::nothing(),
         columns: table.fields().iter().map(denied).collect(),
         undecided: Some(reason),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use datafusion::logical_expr::Expr;
-use portcullis_contract::{FieldType, Masking, TableName};
+use portcullis_contract::{Aggregation, FieldType, Masking, TableName};
 
 /// What a principal may want to do with a table as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +12,12 @@ pub enum TableAction {
     Discover,
     /// Read rows of it.
     Query,
+    /// Read aggregates over groups of its rows, where rows may not be read.
+    AggregateOnly,
+    /// See more of it for a short time, for a reason that is recorded: `context.breakGlass` is true for it then.
+    BreakGlass,
+    /// Be told that rows were held back and columns masked.
+    ViewNotice,
 }
 
 impl TableAction {
@@ -20,6 +26,9 @@ impl TableAction {
         match self {
             TableAction::Discover => "discover",
             TableAction::Query => "query",
+            TableAction::AggregateOnly => "aggregateOnly",
+            TableAction::BreakGlass => "breakGlass",
+            TableAction::ViewNotice => "viewNotice",
         }
     }
 }
@@ -27,12 +36,45 @@ impl TableAction {
 /// Whether an action on a table is allowed, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Access {
-    /// True when a permit holds, no forbid does, nothing erred, and the contract's roles agree.
+    /// True when a permit holds, no forbid does, nothing erred, and the contract's roles and purposes agree.
     pub allowed: bool,
     /// Ids of the policies that decided: the permits, or the forbids that knocked them out. Sorted.
     pub policies: Vec<String>,
-    /// The contract's `access.roles`, when policies would allow but the principal is in none of them.
-    pub missing_roles: Vec<String>,
+    /// What the contract asks for and does not get, when policies would allow.
+    pub unmet: Option<Unmet>,
+}
+
+/// What a contract asks for and a request does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unmet {
+    /// One of `access.roles`.
+    Roles(Vec<String>),
+    /// One of `access.purposes`.
+    Purposes(Vec<String>),
+    /// `access.aggregation`, which the contract lacks, though policies allow nothing but aggregates.
+    Aggregation,
+    /// The entity key of `access.aggregation`, clear, hashed or join-only: without it, nothing can be counted.
+    Entity(String),
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unmet::Roles(roles) => write!(f, "its contract asks for one of the roles {}", roles.join(", ")),
+            Unmet::Purposes(purposes) => {
+                write!(f, "its contract asks for one of the purposes {}", purposes.join(", "))
+            }
+            Unmet::Aggregation => {
+                f.write_str("it may only be aggregated, and its contract has no `access.aggregation` to count")
+            }
+            Unmet::Entity(column) => {
+                write!(
+                    f,
+                    "it may only be aggregated, and `{column}`, which is to be counted, is not clear, hash or join-only"
+                )
+            }
+        }
+    }
 }
 
 /// How much of a column a principal sees. Later is less.
@@ -50,19 +92,22 @@ pub enum Disclosure {
     Redact,
     /// NULL.
     Null,
+    /// Nothing, but the value may be compared for equality with other columns.
+    JoinOnly,
     /// Nothing: the column does not exist for this principal.
     Denied,
 }
 
 impl Disclosure {
     /// The rungs that a policy can grant, most open first.
-    pub const LADDER: [Disclosure; 6] = [
+    pub const LADDER: [Disclosure; 7] = [
         Disclosure::Clear,
         Disclosure::Partial,
         Disclosure::Bucket,
         Disclosure::Hash,
         Disclosure::Redact,
         Disclosure::Null,
+        Disclosure::JoinOnly,
     ];
 
     /// Name in reports and policy tests.
@@ -74,6 +119,7 @@ impl Disclosure {
             Disclosure::Hash => "hash",
             Disclosure::Redact => "redact",
             Disclosure::Null => "null",
+            Disclosure::JoinOnly => "join-only",
             Disclosure::Denied => "denied",
         }
     }
@@ -87,6 +133,7 @@ impl Disclosure {
             Disclosure::Hash => "viewHash",
             Disclosure::Redact => "viewRedact",
             Disclosure::Null => "viewNull",
+            Disclosure::JoinOnly => "viewJoinOnly",
             Disclosure::Denied => return None,
         })
     }
@@ -104,13 +151,19 @@ impl Disclosure {
             Disclosure::Hash => Masking::Hash,
             Disclosure::Redact => Masking::Redact,
             Disclosure::Null => Masking::Null,
-            Disclosure::Clear | Disclosure::Denied => return None,
+            Disclosure::Clear | Disclosure::JoinOnly | Disclosure::Denied => return None,
         })
     }
 
-    /// Whether a column of this type keeps its type at this level.
+    /// Whether a column of this type keeps its type at this level. What has no equality cannot be joined on.
     pub fn applies_to(self, data_type: &FieldType) -> bool {
-        self.masking().is_none_or(|m| m.applies_to(data_type))
+        match self {
+            Disclosure::JoinOnly => !matches!(
+                data_type,
+                FieldType::Float | FieldType::Double | FieldType::List(_) | FieldType::Map(..) | FieldType::Struct(_)
+            ),
+            _ => self.masking().is_none_or(|m| m.applies_to(data_type)),
+        }
     }
 }
 
@@ -183,6 +236,12 @@ pub struct TableDecision {
     pub query: Access,
     /// Which rows.
     pub filter: RowFilter,
+    /// Set where only aggregates may be seen: what a group is counted by, and how many of it there must be.
+    pub aggregation: Option<Aggregation>,
+    /// Whether the glass is broken for the table; `None` where the session does not ask for it.
+    pub break_glass: Option<Access>,
+    /// Whether the subject may be told that rows were held back and columns masked.
+    pub notice: Access,
     /// Every declared column, in the contract's order.
     pub columns: Vec<ColumnDecision>,
     /// Why no decision could be reached; then everything above denies.

@@ -75,12 +75,15 @@ pub(crate) fn principal(subject: &Subject, vocabulary: &Vocabulary) -> Result<Ve
 }
 
 /// The request's circumstances.
-pub(crate) fn context(subject: &Subject, vocabulary: &Vocabulary) -> Result<Context, Reason> {
+pub(crate) fn context(subject: &Subject, vocabulary: &Vocabulary, breaks_glass: bool) -> Result<Context, Reason> {
     let context = &subject.context;
     let now = format!("datetime(\"1970-01-01\").offset(duration(\"{}ms\"))", context.now_ms);
     let now = Value::from_str(&now).map_err(|e| e.to_string())?;
-    let mut pairs =
-        vec![("now".to_owned(), now), ("authentication".to_owned(), Value::new_string(context.authentication.clone()))];
+    let mut pairs = vec![
+        ("now".to_owned(), now),
+        ("authentication".to_owned(), Value::new_string(context.authentication.clone())),
+        ("breakGlass".to_owned(), Value::new_bool(breaks_glass)),
+    ];
     if let Some(purpose) = &context.purpose {
         if !vocabulary.purposes.contains(purpose) {
             return Err(format!("purpose `{purpose}` is not in policies/vocabulary.yaml"));

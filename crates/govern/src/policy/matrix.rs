@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use portcullis_contract::Aggregation;
+
 use super::decision::{Disclosure, TableDecision};
 use super::snapshot::PolicySnapshot;
 use super::subject::Subject;
@@ -18,6 +20,8 @@ pub fn matrix(snapshot: &PolicySnapshot, subjects: &[Subject]) -> String {
                 Some(purpose) => format!("{} for {purpose}", subject.principal.id),
                 None => subject.principal.id.clone(),
             };
+            let broken = decision.break_glass.as_ref().is_some_and(|access| access.allowed);
+            let who = if broken { format!("{who}, breaking the glass") } else { who };
             let _ = writeln!(out, "  {who}: {}", rows(&decision));
             if decision.discover.allowed && decision.undecided.is_none() {
                 for (level, columns) in columns(&decision) {
@@ -34,12 +38,20 @@ fn rows(decision: &TableDecision) -> String {
     match &decision.undecided {
         Some(reason) => format!("undecided: {reason}"),
         None if !decision.discover.allowed => "hidden".to_owned(),
-        None if !decision.query.missing_roles.is_empty() => {
-            format!("no query: the contract wants one of {}", decision.query.missing_roles.join(", "))
-        }
-        None if !decision.query.allowed => "no query".to_owned(),
-        None => decision.filter.text(),
+        None if !decision.query.allowed => match &decision.query.unmet {
+            Some(unmet) => format!("no query: {unmet}"),
+            None => "no query".to_owned(),
+        },
+        None => match &decision.aggregation {
+            Some(limit) => format!("{} ({})", decision.filter.text(), aggregates(limit)),
+            None => decision.filter.text(),
+        },
     }
+}
+
+/// What may be seen of a table's rows, in words.
+pub fn aggregates(limit: &Aggregation) -> String {
+    format!("aggregates of {} or more {}", limit.at_least, limit.entity)
 }
 
 fn columns(decision: &TableDecision) -> BTreeMap<Disclosure, Vec<&str>> {

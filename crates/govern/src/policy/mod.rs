@@ -30,7 +30,7 @@ mod walk;
 #[cfg(test)]
 mod unit;
 
-pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision};
+pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 pub use schemas::schemas;
 pub use snapshot::{Compiled, PolicyInfo, PolicySnapshot, PolicySources};
 pub use subject::{AttributeValue, Principal, RequestContext, Subject};

@@ -55,6 +55,13 @@ fn policy_tests() -> Value {
         json!({
             "discover": {"description": "Whether the table exists for the principal.", "type": "boolean", "default": true},
             "query": {"description": "Whether it may be queried; as `discover` where it is missing.", "type": "boolean"},
+            "aggregates": {
+                "description": "The smallest group whose aggregates are shown; 0 where rows are.",
+                "type": "integer",
+                "minimum": 0
+            },
+            "break_glass": {"description": "Whether the glass is broken for the table.", "type": "boolean"},
+            "notice": {"description": "Whether the principal is told of what is held back.", "type": "boolean"},
             "filter": text("The row filter as `portcullis explain` prints it, `all rows` or `no rows`."),
             "columns": {
                 "description": "How much is shown of each column; `*` stands for all that are not named.",
@@ -73,6 +80,7 @@ fn policy_tests() -> Value {
                 "anyOf": [{"type": "string"}, principal]
             },
             "purpose": text("The purpose that the request declares."),
+            "break_glass": text("The reason for which the glass is broken."),
             "authentication": text("How the user logged in: `password` (default), `token` or `local`."),
             "client": text("The client's IP address."),
             "now": text("The instant of the request, such as `2026-01-01T00:00:00Z`."),

@@ -11,8 +11,21 @@ use super::entities::{EntityData, Reason, uid};
 use super::walk::Reads;
 
 /// The actions that policies decide one by one.
-pub(crate) const ACTIONS: [&str; 9] =
-    ["discover", "query", "readRow", "viewClear", "viewPartial", "viewBucket", "viewHash", "viewRedact", "viewNull"];
+pub(crate) const ACTIONS: [&str; 13] = [
+    "discover",
+    "query",
+    "aggregateOnly",
+    "breakGlass",
+    "viewNotice",
+    "readRow",
+    "viewClear",
+    "viewPartial",
+    "viewBucket",
+    "viewHash",
+    "viewRedact",
+    "viewNull",
+    "viewJoinOnly",
+];
 
 /// A policy with what its scope and its conditions say about where it matters.
 #[derive(Debug, Clone)]
@@ -90,7 +103,7 @@ impl IndexedPolicy {
 /// The groups of actions that an action is in.
 fn groups_of(action: &str) -> &'static [&'static str] {
     match action {
-        "viewClear" => &["view"],
+        "viewClear" | "viewJoinOnly" => &["view"],
         "viewPartial" | "viewBucket" | "viewHash" | "viewRedact" | "viewNull" => &["view", "viewMasked"],
         _ => &[],
     }

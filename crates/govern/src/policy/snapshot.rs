@@ -194,6 +194,11 @@ impl PolicySnapshot {
             return match action {
                 TableAction::Discover => decision.discover.clone(),
                 TableAction::Query => decision.query.clone(),
+                TableAction::BreakGlass => decision.break_glass.clone().unwrap_or_default(),
+                TableAction::ViewNotice => decision.notice.clone(),
+                TableAction::AggregateOnly => {
+                    Access { allowed: decision.aggregation.is_some(), ..decision.query.clone() }
+                }
             };
         }
         let system = resource.split_once('.');
@@ -306,6 +311,11 @@ fn contract_warnings(catalogue: &Catalogue, vocabulary: &Vocabulary, policies: &
             let message = format!("access.roles names `{role}`, which is no group: nobody is in it");
             let finding = Finding::warning("policy-unknown-role", at(), message);
             warnings.push(finding.with_hint("declare it in policies/vocabulary.yaml under `groups`"));
+        }
+        for purpose in contract.access.purposes.iter().filter(|purpose| !vocabulary.purposes.contains(*purpose)) {
+            let message = format!("access.purposes names `{purpose}`, which is no purpose: nobody can declare it");
+            let finding = Finding::warning("policy-unknown-purpose", at(), message);
+            warnings.push(finding.with_hint("declare it in policies/vocabulary.yaml under `purposes`"));
         }
         for id in contract.access.policies.iter().filter(|id| !policies.iter().any(|p| &p.id == *id)) {
             let message = format!("access.policies names `{id}`, and no policy has this `@id`");

@@ -32,6 +32,8 @@ pub struct Principal {
 pub struct RequestContext {
     /// The declared purpose; absent when the client named none.
     pub purpose: Option<String>,
+    /// The reason for which the session asks for what policies open in an emergency only; absent otherwise.
+    pub break_glass: Option<String>,
     /// The client's address, where there is a network.
     pub client_address: Option<IpAddr>,
     /// How the principal proved who it is: `password`, `token`, `oidc` or `local`.

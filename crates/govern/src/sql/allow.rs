@@ -72,7 +72,7 @@ pub(super) fn read_only(what: &str) -> GovernError {
 }
 
 pub(super) fn settings(what: &str) -> GovernError {
-    GovernError::refused(what, "the settings are `SET TIME ZONE '…'` and `SET purpose = '…'`")
+    GovernError::refused(what, "the settings are `SET TIME ZONE '…'`, `SET purpose = '…'` and `SET break_glass = '…'`")
 }
 
 fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
@@ -82,6 +82,7 @@ fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
             let [value] = values.as_slice() else { return Err(settings("SET with several values")) };
             match variable.to_string().to_ascii_lowercase().as_str() {
                 "purpose" => Ok(Setting::Purpose(text(value)?)),
+                "break_glass" => Ok(Setting::BreakGlass(text(value)?)),
                 "timezone" | "time_zone" => Ok(Setting::TimeZone(text(value)?)),
                 _ => Err(settings(&format!("SET `{variable}`"))),
             }

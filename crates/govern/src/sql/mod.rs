@@ -93,6 +93,8 @@ pub enum Setting {
     TimeZone(Option<String>),
     /// `SET purpose = 'fraud'`; `None` for `DEFAULT`.
     Purpose(Option<String>),
+    /// `SET break_glass = 'reason'`; `None` for `DEFAULT`, which ends it.
+    BreakGlass(Option<String>),
 }
 
 /// Parses one statement.

@@ -49,8 +49,12 @@ fn settings() {
     assert_eq!(setting("SET purpose = 'fraud'"), Setting::Purpose(Some("fraud".into())));
     assert_eq!(setting("SET purpose TO fraud"), Setting::Purpose(Some("fraud".into())));
     assert_eq!(setting("SET purpose = DEFAULT"), Setting::Purpose(None));
+    assert_eq!(setting("SET break_glass = 'it burns'"), Setting::BreakGlass(Some("it burns".into())));
+    assert_eq!(setting("SET break_glass = DEFAULT"), Setting::BreakGlass(None));
+    check("SET break_glass = 'it burns'", "set | SET break_glass = ?");
     check("SET purpose = 'fraud'", "set | SET purpose = ?");
-    let hint = "is not supported: the settings are `SET TIME ZONE '…'` and `SET purpose = '…'`";
+    let hint =
+        "is not supported: the settings are `SET TIME ZONE '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
     check("SET datafusion.execution.batch_size = 1", &format!("SET `datafusion.execution.batch_size` {hint}"));
     check("SET ROLE admin", &format!("this SET {hint}"));
     check("RESET datafusion.execution.batch_size", &format!("RESET {hint}"));

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Column;
 use datafusion::datasource::MemTable;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::expressions::lit;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -11,7 +13,9 @@ use datafusion::prelude::ParquetReadOptions;
 
 use super::world::{World, govern, rows};
 use crate::EngineError;
+use crate::barrier::{BarrierTable, GovernedScan, ScanColumn};
 use crate::exec::verify::{Occurrences, Permitted};
+use crate::guard::GroupGuardExec;
 
 async fn refusal(world: &World, sql: &str) -> String {
     match world.prepare(sql).await {
@@ -98,4 +102,34 @@ async fn physical_plans_that_lost_their_barrier() {
     }
     let error = Permitted { scans: &[] }.physical(&good, &once, &state).unwrap_err();
     assert_eq!(error, EngineError::Unverified("`shop.t` was not decided on for this plan".into()));
+}
+
+#[tokio::test]
+async fn aggregates_that_lost_their_guard() {
+    let world = World::new(|_| {});
+    let schema = rows().schema();
+    let columns = schema.fields().iter().map(|field| ScanColumn {
+        name: field.name().clone(),
+        expr: Expr::Column(Column::new_unqualified(field.name())),
+    });
+    let scan = GovernedScan::try_new(9, "shop.groups", Arc::clone(&schema), None, columns).unwrap();
+    let scan = Arc::new(scan.aggregates_of(Some(2)));
+    let base = Arc::new(MemTable::try_new(schema, vec![vec![rows()]]).unwrap());
+    world.context.register_table("g", Arc::new(BarrierTable::try_new(base, Arc::clone(&scan)).unwrap())).unwrap();
+    let state = world.context.state();
+    let plan = async |sql: &str| world.context.sql(sql).await.unwrap().create_physical_plan().await.unwrap();
+    let guarded = |plan: &Arc<dyn ExecutionPlan>, limit| -> Arc<dyn ExecutionPlan> {
+        Arc::new(GroupGuardExec::try_new(Arc::clone(plan), vec![limit]).unwrap())
+    };
+    let (scans, once) = ([scan], Occurrences::from([(9, 1)]));
+    let physical = |plan: &Arc<dyn ExecutionPlan>| Permitted { scans: &scans }.physical(plan, &once, &state);
+    let refused = "`shop.groups` may only be aggregated, and its groups are not guarded";
+    let refused = Err(EngineError::Unverified(refused.into()));
+
+    let aggregate =
+        plan("SELECT id % 3 AS k, count(*) AS n, count(DISTINCT id) AS entities FROM g GROUP BY id % 3").await;
+    assert_eq!(physical(&guarded(&aggregate, 2)), Ok(()));
+    assert_eq!(physical(&aggregate), refused);
+    assert_eq!(physical(&guarded(&aggregate, 1)), refused, "another limit");
+    assert_eq!(physical(&guarded(&plan("SELECT name, id FROM g").await, 2)), refused, "no aggregate");
 }

@@ -46,9 +46,10 @@ const POLICIES: &str = r#"
 "#;
 
 fn contract(domain: &str, name: &str, fields: &str) -> SourceFile {
+    let access = if domain == "orders" { "access: {aggregation: {entity: customer, at_least: 3}}\n" } else { "" };
     let text = format!(
         "apiVersion: mesh.io/v1alpha1\nkind: DataProduct\nmetadata: {{name: {name}, domain: {domain}, version: 1.0.0}}\n\
-         schema:\n  fields:{fields}\noutputPorts:\n  - {{name: table, type: iceberg-table, connection: lake, table: {domain}.{name}}}\n"
+         schema:\n  fields:{fields}\noutputPorts:\n  - {{name: table, type: iceberg-table, connection: lake, table: {domain}.{name}}}\n{access}"
     );
     SourceFile::new(format!("catalogs/{domain}/{name}.yaml"), text)
 }
@@ -65,9 +66,9 @@ pub(super) fn catalogue() -> Catalogue {
     catalogue
 }
 
-pub(super) fn snapshot() -> Arc<PolicySnapshot> {
+pub(super) fn snapshot(policies: &str) -> Arc<PolicySnapshot> {
     let sources = PolicySources {
-        policies: vec![SourceFile::new("policies/a.cedar", POLICIES)],
+        policies: vec![SourceFile::new("policies/a.cedar", policies)],
         vocabulary: Some(SourceFile::new("policies/vocabulary.yaml", "groups: {analysts: }\npurposes: [analytics]\n")),
     };
     let compiled = PolicySnapshot::compile(Arc::new(catalogue()), &sources);
@@ -92,15 +93,16 @@ impl SystemTables for System {
 }
 
 pub(super) fn planner() -> &'static Planner {
-    static PLANNER: LazyLock<Planner> = LazyLock::new(make);
+    static PLANNER: LazyLock<Planner> = LazyLock::new(|| planner_of(POLICIES));
     &PLANNER
 }
 
-fn make() -> Planner {
+/// A planner over the same tables with other policies.
+pub(super) fn planner_of(policies: &str) -> Planner {
     let schema = Arc::new(Schema::new(vec![Field::new("reader", DataType::Utf8, true)]));
     let table = |name: &str| SystemTable { name: name.into(), schema: schema.clone(), description: String::new() };
     let system = System { tables: ["access_log", "findings", "products"].map(table).to_vec() };
-    Planner::new(snapshot(), MaskKey::new(b"a key of the tests"), Arc::new(system))
+    Planner::new(snapshot(policies), MaskKey::new(b"a key of the tests"), Arc::new(system))
 }
 
 pub(super) fn ana() -> Subject {
@@ -108,6 +110,7 @@ pub(super) fn ana() -> Subject {
         principal: Principal { id: "ana".into(), groups: ["analysts".to_string()].into(), attributes: [].into() },
         context: RequestContext {
             purpose: None,
+            break_glass: None,
             client_address: None,
             authentication: "password".into(),
             now_ms: 1_763_700_000_000,

@@ -51,6 +51,7 @@ fn one(snapshot: &PolicySnapshot, principals: &Principals, reader: &Reader, node
     let now = parsed(&map, "now", "an instant such as `2026-01-01T00:00:00Z`", milliseconds);
     let context = RequestContext {
         purpose: purpose?,
+        break_glass: map.string("break_glass"),
         client_address: client?,
         authentication: map.string("authentication").unwrap_or_else(|| "password".to_owned()),
         now_ms: now?.or_else(|| milliseconds(DEFAULT_NOW))?,
@@ -186,6 +187,8 @@ fn expected(map: Mapping<'_>) -> Option<Expected> {
             }
         }
     }
+    let aggregates = map.integer("aggregates").map(|limit| u64::try_from(limit).unwrap_or_default());
+    let (notice, break_glass) = (map.boolean("notice"), map.boolean("break_glass"));
     map.finish(Level::Error);
-    understood.then_some(Expected { discover, query, filter, columns })
+    understood.then_some(Expected { discover, query, aggregates, break_glass, notice, filter, columns })
 }

@@ -4,11 +4,14 @@
 //! tests:
 //!   - name: ana sees European rows, customers hashed
 //!     as: ana                      # a user of users.yaml, or {id: …, groups: […], attributes: {…}}
-//!     purpose: analytics           # optional, like authentication, client, now
+//!     purpose: analytics           # optional, like break_glass (a reason), authentication, client, now
 //!     table: orders.order_events
 //!     expect:
 //!       discover: true             # default true
 //!       query: true                # default true
+//!       aggregates: 0              # the smallest group that is shown, 0 for rows
+//!       break_glass: false
+//!       notice: false
 //!       filter: region = 'EU'      # as `portcullis explain` prints it; `all rows`, `no rows`
 //!       columns: {customer_id: hash, "*": clear}   # `*`: all that are not named
 //! ```
@@ -45,6 +48,12 @@ pub struct Expected {
     pub discover: bool,
     /// Whether the subject may read rows.
     pub query: bool,
+    /// The least number of entities of a group, 0 where rows may be read.
+    pub aggregates: Option<u64>,
+    /// Whether the glass is broken for the table.
+    pub break_glass: Option<bool>,
+    /// Whether the subject is told of what is held back.
+    pub notice: Option<bool>,
     /// The row filter's text.
     pub filter: Option<String>,
     /// Levels by column; `*` is every column that is not named.
@@ -125,6 +134,16 @@ fn compare(expected: &Expected, decision: &TableDecision, failures: &mut Vec<Str
     }
     differ("discover", expected.discover, decision.discover.allowed, failures);
     differ("query", expected.query, decision.query.allowed, failures);
+    let broken = decision.break_glass.as_ref().is_some_and(|access| access.allowed);
+    for (what, expected, got) in
+        [("break_glass", expected.break_glass, broken), ("notice", expected.notice, decision.notice.allowed)]
+    {
+        differ(what, expected.unwrap_or(got), got, failures);
+    }
+    let at_least = decision.aggregation.as_ref().map_or(0, |limit| limit.at_least);
+    if let Some(expected) = expected.aggregates.filter(|expected| *expected != at_least) {
+        failures.push(format!("expected aggregates of {expected} or more, got {at_least}"));
+    }
     if let Some(filter) = &expected.filter {
         let got = decision.filter.text();
         if normal(filter) != normal(&got) {

@@ -170,7 +170,7 @@ fn roles_of_the_contract_limit_who_may_query() {
     assert!(snapshot.decide(&ana(), &orders).query.allowed);
     let ben = snapshot.decide(&subject("ben", &["fraud"]), &orders);
     assert!(ben.discover.allowed && !ben.query.allowed);
-    assert_eq!(ben.query.missing_roles, ["analysts"]);
+    assert_eq!(ben.query.unmet, Some(crate::Unmet::Roles(vec!["analysts".into()])));
     assert_eq!(ben.filter.text(), "no rows");
 }
 

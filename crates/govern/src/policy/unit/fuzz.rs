@@ -58,6 +58,8 @@ struct World {
     schema: Schema,
     validator: Validator,
     subject: Subject,
+    /// By the seed, so that the runs have both.
+    breaks_glass: bool,
     known: Vec<EntityData>,
     rows: Rows,
     /// For each row, with everything that is known beside it.
@@ -82,7 +84,8 @@ impl World {
         let known: Vec<EntityData> = principal.into_iter().chain(entities::table(&table).unwrap()).collect();
         let rows = Rows::random(&mut Rng::new(seed ^ 0x5eed), 120);
         let entities = (0..rows.len()).map(|row| rows.entities(row, &known)).collect();
-        World { entities, table, vocabulary, validator: Validator::new(schema.clone()), schema, subject, known, rows }
+        let (validator, breaks_glass) = (Validator::new(schema.clone()), seed % 2 == 1);
+        World { entities, table, vocabulary, validator, schema, subject, breaks_glass, known, rows }
     }
 
     fn one(&self, text: &str, translate: Translate, tally: &mut Tally) -> Result<(), String> {
@@ -120,7 +123,7 @@ impl World {
     /// What the row filter keeps.
     fn filtered(&self, set: &PolicySet, translate: Translate) -> Result<Vec<bool>, String> {
         let uid = self.known[0].uid.clone();
-        let context = entities::context(&self.subject, &self.vocabulary).unwrap();
+        let context = entities::context(&self.subject, &self.vocabulary, self.breaks_glass).unwrap();
         let ancestors = entities::table(&self.table).unwrap().into_iter().map(|e| e.uid).collect();
         let row_type = &self.table.row_type;
         let left = match partial::residuals(set, &self.schema, &uid, context, row_type, &self.known, ancestors) {
@@ -144,7 +147,7 @@ impl World {
     fn authorized(&self, set: &PolicySet, tally: &mut Tally) -> Vec<bool> {
         let action = entities::uid("Action", "readRow").unwrap();
         let row = entities::uid(&self.table.row_type, rows::ROW_ID).unwrap();
-        let context = entities::context(&self.subject, &self.vocabulary).unwrap();
+        let context = entities::context(&self.subject, &self.vocabulary, self.breaks_glass).unwrap();
         let request = Request::new(self.known[0].uid.clone(), action, row, context, None).unwrap();
         let authorizer = Authorizer::new();
         let decide = |entities: &Entities| {

@@ -162,6 +162,7 @@ pub(super) fn subject(id: &str, groups: &[&str]) -> Subject {
         principal: Principal { id: id.into(), groups, attributes: BTreeMap::new() },
         context: RequestContext {
             purpose: None,
+            break_glass: None,
             client_address: None,
             authentication: "password".into(),
             now_ms: 1_767_225_600_000,

@@ -157,7 +157,7 @@ fn a_mask_that_the_named_column_cannot_carry() {
     let text = findings(
         "@id(\"p\") permit(principal, action == Action::\"viewBucket\", resource == Column::\"shop.people.id\");",
     );
-    assert!(text.contains("column `id` is a string, which has no bucket mask"), "{text}");
+    assert!(text.contains("column `id` is a string, which has no level bucket"), "{text}");
     let fine = "@id(\"p\") permit(principal, action == Action::\"viewHash\", resource == Column::\"shop.people.id\");";
     assert_eq!(findings(fine), "accepted");
 }

@@ -178,6 +178,7 @@ impl Rng {
             "false",
             "principal has region",
             "context has purpose",
+            "context.breakGlass",
             "(principal has clearance && principal.clearance + 9223372036854775807 > 0)",
             "(principal has clearance && resource.n < principal.clearance)",
             "resource is Row::shop_orders",
