@@ -1,4 +1,4 @@
-//! Runs tests/slt/*.slt: SQL as a user, and what comes back.
+//! Runs tests/slt/*.slt: SQL as a user over the demo mesh (`masks_by_type` over that of `every_type`), and what comes back.
 //!
 //! ```text
 //! # a comment
@@ -22,8 +22,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use portcullis_gateway::Gateway;
 
-use crate::support;
+use crate::{every_type, support};
 
 macro_rules! scripts {
     ($($name:ident),* $(,)?) => {
@@ -43,7 +44,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(hidden, joins, masks, queries, refused, row_filters, system_tables, time_travel);
+scripts!(hidden, joins, masks, masks_by_type, queries, refused, row_filters, system_tables, time_travel);
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("slt")
@@ -159,18 +160,19 @@ fn run(name: &str) {
     let text = std::fs::read_to_string(&path).unwrap();
     let mut steps = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let complete = std::env::var_os("PORTCULLIS_SLT_COMPLETE").is_some();
+    let gateway = if name == "masks_by_type" { every_type::gateway() } else { support::gateway() };
     let (mut who, mut wrong) = (None, Vec::new());
     for step in &mut steps {
         match step {
             Step::Comment(_) => {}
             Step::As { user, purpose } => who = Some((user.clone(), purpose.clone())),
-            Step::Query { line, order, sql, expected } => match answer(who.as_ref(), sql, *order) {
+            Step::Query { line, order, sql, expected } => match answer(&gateway, who.as_ref(), sql, *order) {
                 Ok(found) if found == *expected => {}
                 Ok(found) if complete => *expected = found,
                 Ok(found) => wrong.push(format!("line {line}: {sql}\nexpected:\n{expected}found:\n{found}")),
                 Err(error) => wrong.push(format!("line {line}: {sql}\nfailed: {error}")),
             },
-            Step::Error { line, sql, expected } => match answer(who.as_ref(), sql, Order::AsIs) {
+            Step::Error { line, sql, expected } => match answer(&gateway, who.as_ref(), sql, Order::AsIs) {
                 Ok(found) => wrong.push(format!("line {line}: {sql}\nexpected an error, found:\n{found}")),
                 Err(error) if !expected.is_empty() && error.contains(expected.as_str()) => {}
                 Err(error) if complete => *expected = error.lines().next().unwrap_or_default().to_string(),
@@ -186,12 +188,16 @@ fn run(name: &str) {
     assert!(wrong.is_empty(), "{}:\n{}", path.display(), wrong.join("\n\n"));
 }
 
-fn answer(who: Option<&(String, Option<String>)>, sql: &str, order: Order) -> Result<String, String> {
+fn answer(
+    gateway: &Gateway,
+    who: Option<&(String, Option<String>)>,
+    sql: &str,
+    order: Order,
+) -> Result<String, String> {
     let (user, purpose) = who.expect("a script begins with `as <user>`");
-    let gateway = support::gateway();
-    let session = support::session(&gateway, user, purpose.as_deref());
+    let session = support::session(gateway, user, purpose.as_deref());
     let (schema, batches) =
-        support::block_on(support::rows(&gateway, &session, sql)).map_err(|error| error.message.replace('\n', " "))?;
+        support::block_on(support::rows(gateway, &session, sql)).map_err(|error| error.message.replace('\n', " "))?;
     if order == Order::Shape {
         let columns = schema.fields().iter().map(|field| format!("{}: {}\n", field.name(), field.data_type()));
         let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();

@@ -1,15 +1,45 @@
-//! Session options of the Flight protocol, as far as clients cannot do without: the JDBC driver sends the `catalog` of
-//! its URL as one, and does not connect if that fails.
+//! Session options of the Flight protocol: what SQL sets with `SET`, and the `catalog`, which the JDBC driver sends if its
+//! URL has one: it does not connect if that fails.
 
 use std::collections::HashMap;
 
-use crate::metadata::CATALOG;
+use futures::TryStreamExt;
+use portcullis_gateway::{ErrorKind, Gateway, GatewayError, Session};
+use tonic::Status;
 
-/// A value of an option. Only texts mean anything here; the rest is there to be told from them.
+use crate::metadata::CATALOG;
+use crate::status;
+
+/// A value of an option: one of these, or none to unset it. Only texts mean anything here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OptionValue {
     #[prost(string, optional, tag = "1")]
     pub(crate) text: Option<String>,
+    #[prost(bool, optional, tag = "2")]
+    pub(crate) truth: Option<bool>,
+    #[prost(sfixed64, optional, tag = "3")]
+    pub(crate) integer: Option<i64>,
+    #[prost(double, optional, tag = "4")]
+    pub(crate) double: Option<f64>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) texts: Option<Texts>,
+}
+
+impl OptionValue {
+    fn of(text: String) -> OptionValue {
+        OptionValue { text: Some(text), ..OptionValue::default() }
+    }
+
+    fn is_text_or_none(&self) -> bool {
+        self.truth.is_none() && self.integer.is_none() && self.double.is_none() && self.texts.is_none()
+    }
+}
+
+/// A list of texts.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Texts {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) values: Vec<String>,
 }
 
 /// `SetSessionOptionsRequest`.
@@ -59,23 +89,49 @@ pub(crate) struct CloseResult {
     pub(crate) status: i32,
 }
 
-/// Sets options: the catalog can only be the one that there is.
-pub(crate) fn set(request: SetRequest) -> SetResult {
-    let error = |(name, value): (String, OptionValue)| {
-        let value = match (name.as_str(), value.text.as_deref()) {
-            ("catalog", Some(catalog)) if catalog == CATALOG => return None,
-            ("catalog", _) => ErrorValue::InvalidValue,
-            _ => ErrorValue::InvalidName,
+/// Sets options: those that SQL knows as it sets them, with all that follows; the catalog can only be the one there is.
+pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetRequest) -> Result<SetResult, Status> {
+    let mut errors = HashMap::new();
+    for (name, value) in request.options {
+        let error = match name.as_str() {
+            "catalog" if value.text.as_deref() == Some(CATALOG) => None,
+            TIME_ZONE | PURPOSE if value.is_text_or_none() => set_one(gateway, session, &name, value.text).await?,
+            "catalog" | TIME_ZONE | PURPOSE => Some(ErrorValue::InvalidValue),
+            _ => Some(ErrorValue::InvalidName),
         };
-        Some((name, OptionError { value: value.into() }))
-    };
-    SetResult { errors: request.options.into_iter().filter_map(error).collect() }
+        errors.extend(error.map(|value| (name, OptionError { value: value.into() })));
+    }
+    Ok(SetResult { errors })
 }
 
-/// The options of every session.
-pub(crate) fn get() -> GetResult {
-    let catalog = OptionValue { text: Some(CATALOG.to_owned()) };
-    GetResult { options: HashMap::from([("catalog".to_owned(), catalog)]) }
+const TIME_ZONE: &str = "time_zone";
+const PURPOSE: &str = "purpose";
+
+async fn set_one(
+    gateway: &Gateway,
+    session: &Session,
+    name: &str,
+    text: Option<String>,
+) -> Result<Option<ErrorValue>, Status> {
+    let value = text.map_or_else(|| "DEFAULT".to_owned(), |text| format!("'{}'", text.replace('\'', "''")));
+    let set = async {
+        gateway.query(session, &format!("SET {name} = {value}"), None).await?.try_collect::<Vec<_>>().await?;
+        Ok::<_, GatewayError>(())
+    };
+    match set.await {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind == ErrorKind::InvalidArgument => Ok(Some(ErrorValue::InvalidValue)),
+        Err(error) => Err(status::from_gateway(error)),
+    }
+}
+
+/// The options of the session.
+pub(crate) fn get(gateway: &Gateway, session: &Session) -> GetResult {
+    let set = gateway.options_of(session);
+    let of = |name: &str, value: Option<String>| Some((name.to_owned(), OptionValue::of(value?)));
+    let catalog = of("catalog", Some(CATALOG.to_owned()));
+    let all = [catalog, of(TIME_ZONE, Some(gateway.time_zone(session))), of(PURPOSE, set.purpose)];
+    GetResult { options: all.into_iter().flatten().collect() }
 }
 
 /// The answer once a session is closed.

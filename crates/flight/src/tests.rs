@@ -18,7 +18,6 @@ use tonic::{Code, Status};
 
 use crate::auth::{self, Credential};
 use crate::encode::{self, Encoder};
-use crate::session_options::{self, ErrorValue, OptionValue, SetRequest};
 use crate::{command, status, wire};
 
 fn headers(pairs: &[(&'static str, &str)]) -> MetadataMap {
@@ -95,20 +94,6 @@ fn commands_of_descriptors() {
     assert_eq!(command::of_descriptor(&text).unwrap_err().code(), Code::InvalidArgument);
     assert!(command::no_transaction(Some(b"")).is_ok());
     assert_eq!(command::no_transaction(Some(b"t")).unwrap_err().code(), Code::Unimplemented);
-}
-
-#[test]
-fn session_options_know_the_catalog_and_nothing_else() {
-    let set = |name: &str, text: Option<&str>| {
-        let value = OptionValue { text: text.map(str::to_owned) };
-        let request = SetRequest { options: HashMap::from([(name.to_owned(), value)]) };
-        session_options::set(request).errors.get(name).map(|error| error.value())
-    };
-    assert_eq!(set("catalog", Some("mesh")), None);
-    assert_eq!(set("catalog", Some("other")), Some(ErrorValue::InvalidValue));
-    assert_eq!(set("catalog", None), Some(ErrorValue::InvalidValue));
-    assert_eq!(set("colour", Some("red")), Some(ErrorValue::InvalidName));
-    assert_eq!(session_options::get().options["catalog"].text.as_deref(), Some("mesh"));
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 /// What a session has set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SessionOptions {
+pub struct SessionOptions {
+    /// `SET purpose`.
     pub purpose: Option<String>,
+    /// `SET TIME ZONE`.
     pub time_zone: Option<String>,
 }
 

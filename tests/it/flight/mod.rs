@@ -3,6 +3,7 @@
 mod access;
 mod prepared;
 mod results;
+mod session;
 mod transport;
 
 use std::collections::BTreeSet;

@@ -24,6 +24,7 @@ pub struct GovernedPlan {
     schema: SchemaRef,
     parameters: Vec<Parameter>,
     explain: Option<Explanation>,
+    time_zone: String,
 }
 
 /// What an `EXPLAIN` asked for, and its logical half.
@@ -39,14 +40,15 @@ pub(crate) struct Parts {
     pub(crate) schema: SchemaRef,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) explain: Option<Explanation>,
+    pub(crate) time_zone: String,
 }
 
 impl GovernedPlan {
     /// The only way to make one: fails unless every scan of the plan is governed.
     pub(crate) fn new(parts: Parts) -> Result<Self, String> {
         check(&parts.plan, &parts.scans)?;
-        let Parts { plan, scans, schema, parameters, explain } = parts;
-        Ok(GovernedPlan { plan, scans, schema, parameters, explain })
+        let Parts { plan, scans, schema, parameters, explain, time_zone } = parts;
+        Ok(GovernedPlan { plan, scans, schema, parameters, explain, time_zone })
     }
 
     /// The plan, to be bound, optimised and executed.
@@ -73,6 +75,11 @@ impl GovernedPlan {
     /// For `EXPLAIN`: the subject's own plan down to the scans, without filters and masks.
     pub fn explain_text(&self) -> Option<&str> {
         self.explain.as_ref().map(|explain| explain.text.as_str())
+    }
+
+    /// The time zone in which it was planned, and is to be executed.
+    pub fn time_zone(&self) -> &str {
+        &self.time_zone
     }
 
     /// Parameters still to be bound, `$1` first; none once values were given.
