@@ -86,15 +86,15 @@ fn wrong_statements_and_credentials_say_what_is_wrong() {
     ask("oversized statement", &format!("SELECT '{}'", "x".repeat(2 << 20)));
     ask("a statement too deep", &format!("SELECT {}1{}", "(".repeat(2_000), ")".repeat(2_000)));
     let mut login = |name: &str, user: &str, password: &str| {
-        let error = block_on(gateway.login(user, password)).unwrap_err();
+        let error = block_on(gateway.login(user, password, None)).unwrap_err();
         text += &format!("## {name}\n{}: {}\n", error.kind, error.message);
     };
     login("wrong password", "ana", "anna");
     login("unknown user", "nobody", "nobody");
     login("empty password", "ana", "");
-    let token = gateway.issue_token(&block_on(gateway.login("ana", "ana")).unwrap()).unwrap();
+    let token = gateway.issue_token(&block_on(gateway.login("ana", "ana", None)).unwrap()).unwrap();
     for (name, token) in [("a token cut short", &token[..token.len() - 3]), ("no token at all", "x")] {
-        let error = gateway.verify_token(token).unwrap_err();
+        let error = block_on(gateway.bearer_session(token, None)).unwrap_err();
         text += &format!("## {name}\n{}: {}\n", error.kind, error.message);
     }
     let unknown = gateway.local_session("nobody").unwrap_err();
@@ -107,10 +107,10 @@ fn an_expired_token_is_refused() {
     let mesh = copy_of_mesh();
     edit(mesh.path(), "portcullis.toml", "token_lifetime = \"12h\"", "token_lifetime = \"1s\"");
     let gateway = block_on(open(mesh.path())).unwrap();
-    let token = gateway.issue_token(&block_on(gateway.login("ana", "ana")).unwrap()).unwrap();
-    assert!(gateway.verify_token(&token).is_ok());
+    let token = gateway.issue_token(&block_on(gateway.login("ana", "ana", None)).unwrap()).unwrap();
+    assert!(block_on(gateway.bearer_session(&token, None)).is_ok());
     std::thread::sleep(std::time::Duration::from_millis(2_100));
-    let error = gateway.verify_token(&token).unwrap_err();
+    let error = block_on(gateway.bearer_session(&token, None)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unauthenticated);
     assert_eq!(error.message, "the token has expired: log in again");
     block_on(gateway.shutdown());

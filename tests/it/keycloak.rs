@@ -53,14 +53,14 @@ fn external_keycloak_tokens_are_credentials() {
 
     // The provider is gone: its keys are known for a while, and a gateway that never had them says so.
     let last = keycloak.token("mesh", &[("client_id", "notebook"), ("username", "anna"), ("password", "anna")]);
-    block_on(gateway.bearer_session(&last)).unwrap();
+    block_on(gateway.bearer_session(&last, None)).unwrap();
     let other = open(copy_of_mesh().path(), &keycloak);
     drop(keycloak);
-    block_on(gateway.bearer_session(&last)).unwrap();
-    let error = block_on(other.bearer_session(&last)).unwrap_err();
+    block_on(gateway.bearer_session(&last, None)).unwrap();
+    let error = block_on(other.bearer_session(&last, None)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
     assert!(error.message.contains("is not available: it cannot be reached"), "{error}");
-    assert!(block_on(other.login("ana", "ana")).is_ok(), "passwords go on");
+    assert!(block_on(other.login("ana", "ana", None)).is_ok(), "passwords go on");
 
     block_on(gateway.shutdown());
     audit_names_the_principals(mesh.path());
@@ -98,19 +98,19 @@ fn follows_the_rotation_of_keys(keycloak: &Keycloak, gateway: &Arc<Gateway>, ann
     assert_ne!(renewed.split('.').next(), anna.split('.').next(), "signed with another key");
     // The issuer is asked for an unknown key at most every two seconds.
     std::thread::sleep(Duration::from_millis(2_100));
-    block_on(gateway.bearer_session(&renewed)).unwrap();
-    block_on(gateway.bearer_session(anna)).unwrap();
+    block_on(gateway.bearer_session(&renewed, None)).unwrap();
+    block_on(gateway.bearer_session(anna, None)).unwrap();
     keycloak.remove_key("mesh", &old);
     let started = Instant::now();
     let error = loop {
-        match block_on(gateway.bearer_session(anna)) {
+        match block_on(gateway.bearer_session(anna, None)) {
             Err(error) => break error,
             Ok(_) => assert!(started.elapsed() < Duration::from_secs(30), "a removed key is used for ever"),
         }
         std::thread::sleep(Duration::from_millis(200));
     };
     assert!(error.message.contains("a key that its issuer does not publish"), "{error}");
-    block_on(gateway.bearer_session(&renewed)).unwrap();
+    block_on(gateway.bearer_session(&renewed, None)).unwrap();
 }
 
 fn audit_names_the_principals(mesh: &Path) {

@@ -8,6 +8,7 @@ mod bad_input;
 mod cli;
 mod clients;
 mod differential;
+mod every_type;
 mod flight;
 mod keycloak;
 mod kinds;

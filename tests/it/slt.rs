@@ -1,4 +1,4 @@
-//! Runs tests/slt/*.slt: SQL as a user, and what comes back.
+//! Runs tests/slt/*.slt: SQL as a user over the demo mesh (`masks_by_type` over that of `every_type`), and what comes back.
 //!
 //! ```text
 //! # a comment
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use portcullis_gateway::{Gateway, Session};
 
-use crate::support;
+use crate::{every_type, support};
 
 macro_rules! scripts {
     ($($name:ident),* $(,)?) => {
@@ -53,6 +53,7 @@ scripts!(
     join_only,
     joins,
     masks,
+    masks_by_type,
     purpose,
     queries,
     refused,
@@ -180,7 +181,11 @@ fn run(name: &str) {
     let mut steps = parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let complete = std::env::var_os("PORTCULLIS_SLT_COMPLETE").is_some();
     let mesh = steps.iter().find_map(|step| if let Step::Mesh(mesh) = step { Some(mesh.as_str()) } else { None });
-    let gateway = mesh.map_or_else(support::gateway, support::gateway_of);
+    let gateway = match mesh {
+        _ if name == "masks_by_type" => every_type::gateway(),
+        Some(mesh) => support::gateway_of(mesh),
+        None => support::gateway(),
+    };
     let (mut who, mut wrong) = (None, Vec::new());
     for step in &mut steps {
         match step {

@@ -57,7 +57,8 @@ impl Catalogue {
         let mut withheld: BTreeSet<Arc<str>> = BTreeSet::new();
         let mut candidates = Vec::new();
         for contract in &read {
-            match tables(contract, &sources) {
+            match names::reserved_domain(contract).map_or_else(|| tables(contract, &sources), |error| Err(vec![error]))
+            {
                 Ok(tables) => candidates.extend(tables),
                 Err(errors) => {
                     withheld.insert(contract.file.clone());

@@ -323,6 +323,14 @@ pub struct TableName {
     pub table: String,
 }
 
+impl TableName {
+    /// The name of the table's rows in policies, below `Row::`.
+    pub fn in_policies(&self) -> String {
+        let name = format!("{}_{}", self.domain, self.table);
+        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+    }
+}
+
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.domain, self.table)

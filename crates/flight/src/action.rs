@@ -25,7 +25,7 @@ const CREATED: &str = "type.googleapis.com/arrow.flight.protocol.sql.ActionCreat
 const ACTIONS: [(&str, &str); 5] = [
     (CREATE_PREPARED_STATEMENT, "Plans a statement and returns a handle for it."),
     (CLOSE_PREPARED_STATEMENT, "Ends the use of a handle."),
-    (SET_SESSION_OPTIONS, "Sets options of the session: `purpose` and `break_glass`; `catalog` can be `mesh`."),
+    (SET_SESSION_OPTIONS, "Sets options of the session: `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`."),
     (GET_SESSION_OPTIONS, "Returns the options of the session."),
     (CLOSE_SESSION, "Ends the session."),
 ];
@@ -52,9 +52,9 @@ pub(crate) async fn run(gateway: &Gateway, session: &Session, action: Action) ->
         }
         SET_SESSION_OPTIONS => {
             let request = SetRequest::decode(action.body.clone()).map_err(|_| unreadable(&action))?;
-            Ok(vec![session_options::set(gateway, session, request).await.encode_to_vec()])
+            Ok(vec![session_options::set(gateway, session, request).await?.encode_to_vec()])
         }
-        GET_SESSION_OPTIONS => Ok(vec![session_options::get().encode_to_vec()]),
+        GET_SESSION_OPTIONS => Ok(vec![session_options::get(gateway, session).encode_to_vec()]),
         CLOSE_SESSION => {
             gateway.close_session(session);
             Ok(vec![session_options::closed().encode_to_vec()])

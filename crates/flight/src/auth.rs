@@ -66,13 +66,15 @@ pub(crate) async fn login(
 ) -> Result<Caller, Status> {
     let purpose = purpose(metadata)?;
     let (session, is_password) = match credential {
-        Credential::Bearer(token) => (gateway.bearer_session(&token).await.map_err(status::from_gateway)?, false),
+        Credential::Bearer(token) => {
+            (gateway.bearer_session(&token, client).await.map_err(status::from_gateway)?, false)
+        }
         Credential::Basic { user, password } => {
-            (gateway.login(&user, &password).await.map_err(status::from_gateway)?, true)
+            (gateway.login(&user, &password, client).await.map_err(status::from_gateway)?, true)
         }
     };
     let token = is_password.then(|| gateway.issue_token(&session)).transpose().map_err(status::from_gateway)?;
-    Ok(Caller { session: session.with_purpose(purpose).with_client(client), token })
+    Ok(Caller { session: session.with_purpose(purpose), token })
 }
 
 /// The status of a call without credentials.

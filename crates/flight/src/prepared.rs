@@ -42,9 +42,9 @@ pub(crate) async fn create(
     request: ActionCreatePreparedStatementRequest,
 ) -> Result<ActionCreatePreparedStatementResult, Status> {
     command::no_transaction(request.transaction_id.as_deref())?;
-    let described = gateway.describe(session, &request.query).await.map_err(status::from_gateway)?;
+    let described = gateway.describe(session, &request.query, None).await.map_err(status::from_gateway)?;
     Ok(ActionCreatePreparedStatementResult {
-        prepared_statement_handle: Statement::new(session, request.query).into_handle(gateway, session),
+        prepared_statement_handle: Statement::new(gateway, session, request.query).into_handle(gateway, session),
         dataset_schema: info::schema_bytes(&wire::schema(&described.schema))?,
         parameter_schema: info::schema_bytes(&wire::parameters(&described.parameters))?,
         is_update: Some(described.sets_option),
@@ -59,7 +59,8 @@ pub(crate) async fn describe(
 ) -> Result<(SchemaRef, Vec<String>), Status> {
     let statement = Statement::from_handle(gateway, session, handle)?;
     let session = statement.session(session);
-    let described = gateway.describe(&session, &statement.sql).await.map_err(status::from_gateway)?;
+    let bound = statement.parameters()?;
+    let described = gateway.describe(&session, &statement.sql, bound).await.map_err(status::from_gateway)?;
     Ok((wire::schema(&described.schema), described.notices))
 }
 

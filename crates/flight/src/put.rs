@@ -37,7 +37,7 @@ pub(crate) async fn put(
         }
         Command::CommandStatementUpdate(update) => {
             command::no_transaction(update.transaction_id.as_deref())?;
-            let statement = Statement::new(session, update.query);
+            let statement = Statement::new(gateway, session, update.query);
             let record_count = statement::run_update(gateway, session, &statement).await?;
             Ok(result(&DoPutUpdateResult { record_count }))
         }

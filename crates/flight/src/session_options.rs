@@ -1,17 +1,44 @@
-//! Session options of the Flight protocol, as far as clients cannot do without: the JDBC driver sends the `catalog` of
-//! its URL as one, and does not connect if that fails. `purpose` and `break_glass` are the session's settings of SQL.
+//! Session options of the Flight protocol: what SQL sets with `SET`, and the `catalog`, which the JDBC driver sends if its
+//! URL has one: it does not connect if that fails.
 
 use std::collections::HashMap;
 
-use portcullis_gateway::{Gateway, Session};
+use portcullis_gateway::{ErrorKind, Gateway, Session};
+use tonic::Status;
 
 use crate::metadata::CATALOG;
+use crate::status;
 
-/// A value of an option. Only texts mean anything here; the rest is there to be told from them.
+/// A value of an option: one of these, or none to unset it. Only texts mean anything here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OptionValue {
     #[prost(string, optional, tag = "1")]
     pub(crate) text: Option<String>,
+    #[prost(bool, optional, tag = "2")]
+    pub(crate) truth: Option<bool>,
+    #[prost(sfixed64, optional, tag = "3")]
+    pub(crate) integer: Option<i64>,
+    #[prost(double, optional, tag = "4")]
+    pub(crate) double: Option<f64>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) texts: Option<Texts>,
+}
+
+impl OptionValue {
+    fn of(text: String) -> OptionValue {
+        OptionValue { text: Some(text), ..OptionValue::default() }
+    }
+
+    fn is_text_or_none(&self) -> bool {
+        self.truth.is_none() && self.integer.is_none() && self.double.is_none() && self.texts.is_none()
+    }
+}
+
+/// A list of texts.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Texts {
+    #[prost(string, repeated, tag = "1")]
+    pub(crate) values: Vec<String>,
 }
 
 /// `SetSessionOptionsRequest`.
@@ -61,37 +88,51 @@ pub(crate) struct CloseResult {
     pub(crate) status: i32,
 }
 
-/// The options that say what a session is for, as `SET` does.
-const SETTINGS: [&str; 2] = ["purpose", "break_glass"];
-
-/// Sets options: the catalog can only be the one that there is. An empty or missing text takes a setting back.
-pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetRequest) -> SetResult {
+/// Sets options: those that SQL knows as it sets them, with all that follows; the catalog can only be the one there is.
+/// An empty text takes an option back, as none does.
+pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetRequest) -> Result<SetResult, Status> {
     let mut errors = HashMap::new();
     for (name, value) in request.options {
-        let text = value.text.as_deref();
         let error = match name.as_str() {
-            "catalog" if text == Some(CATALOG) => continue,
-            "catalog" => ErrorValue::InvalidValue,
-            setting if SETTINGS.contains(&setting) => {
-                match gateway.set_option(session, setting, text.filter(|text| !text.is_empty())).await {
-                    Ok(()) => continue,
-                    Err(error) => {
-                        tracing::info!(option = setting, error = error.kind.as_str(), "a session option was refused");
-                        ErrorValue::InvalidValue
-                    }
-                }
+            "catalog" if value.text.as_deref() == Some(CATALOG) => None,
+            TIME_ZONE | PURPOSE | BREAK_GLASS if value.is_text_or_none() => {
+                set_one(gateway, session, &name, value.text.as_deref()).await?
             }
-            _ => ErrorValue::InvalidName,
+            "catalog" | TIME_ZONE | PURPOSE | BREAK_GLASS => Some(ErrorValue::InvalidValue),
+            _ => Some(ErrorValue::InvalidName),
         };
-        errors.insert(name, OptionError { value: error.into() });
+        errors.extend(error.map(|value| (name, OptionError { value: value.into() })));
     }
-    SetResult { errors }
+    Ok(SetResult { errors })
 }
 
-/// The options of every session.
-pub(crate) fn get() -> GetResult {
-    let catalog = OptionValue { text: Some(CATALOG.to_owned()) };
-    GetResult { options: HashMap::from([("catalog".to_owned(), catalog)]) }
+const TIME_ZONE: &str = "time_zone";
+const PURPOSE: &str = "purpose";
+const BREAK_GLASS: &str = "break_glass";
+
+async fn set_one(
+    gateway: &Gateway,
+    session: &Session,
+    name: &str,
+    text: Option<&str>,
+) -> Result<Option<ErrorValue>, Status> {
+    match gateway.set_option(session, name, text.filter(|text| !text.is_empty())).await {
+        Ok(()) => Ok(None),
+        Err(error) if matches!(error.kind, ErrorKind::InvalidArgument | ErrorKind::PermissionDenied) => {
+            tracing::info!(option = name, error = error.kind.as_str(), "a session option was refused");
+            Ok(Some(ErrorValue::InvalidValue))
+        }
+        Err(error) => Err(status::from_gateway(error)),
+    }
+}
+
+/// The options of the session.
+pub(crate) fn get(gateway: &Gateway, session: &Session) -> GetResult {
+    let set = gateway.options_of(session);
+    let of = |name: &str, value: Option<String>| Some((name.to_owned(), OptionValue::of(value?)));
+    let catalog = of("catalog", Some(CATALOG.to_owned()));
+    let all = [catalog, of(TIME_ZONE, Some(gateway.time_zone(session))), of(PURPOSE, set.purpose)];
+    GetResult { options: all.into_iter().flatten().collect() }
 }
 
 /// The answer once a session is closed.

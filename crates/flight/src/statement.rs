@@ -51,8 +51,8 @@ pub(crate) async fn describe(
     query: CommandStatementQuery,
 ) -> Result<Answer, Status> {
     command::no_transaction(query.transaction_id.as_deref())?;
-    let described = gateway.describe(session, &query.query).await.map_err(status::from_gateway)?;
-    let ticket = Statement::new(session, query.query).into_ticket(gateway, session);
+    let described = gateway.describe(session, &query.query, None).await.map_err(status::from_gateway)?;
+    let ticket = Statement::new(gateway, session, query.query).into_ticket(gateway, session);
     Ok(Answer { schema: wire::schema(&described.schema), ticket, notices: described.notices })
 }
 
@@ -79,7 +79,7 @@ pub(crate) async fn run_update(
     statement: &Statement,
 ) -> Result<i64, Status> {
     let session = statement.session(session);
-    let described = gateway.describe(&session, &statement.sql).await.map_err(status::from_gateway)?;
+    let described = gateway.describe(&session, &statement.sql, None).await.map_err(status::from_gateway)?;
     if !described.sets_option {
         return Err(status::unsupported("updates"));
     }

@@ -20,7 +20,7 @@ const MAX_PARAMETERS: usize = 1 << 20;
 const STATEMENT: &str = "flight-statement";
 const PREPARED: &str = "flight-prepared";
 
-/// A statement to be run, with the purpose it was asked for.
+/// A statement to be run, with the purpose and the time zone that it was asked for in.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Statement {
     /// The statement's text.
@@ -32,19 +32,24 @@ pub(crate) struct Statement {
     /// One batch of one row, in Arrow's stream format; empty without parameters.
     #[prost(bytes = "bytes", tag = "3")]
     pub(crate) parameters: Bytes,
+    /// The time zone in which the statement was announced: types of its columns may depend on it.
+    #[prost(string, tag = "4")]
+    pub(crate) time_zone: String,
 }
 
 impl Statement {
     /// A statement without parameters, as this session asks for it.
-    pub(crate) fn new(session: &Session, sql: String) -> Statement {
-        Statement { sql, purpose: session.purpose().map(str::to_owned), parameters: Bytes::new() }
+    pub(crate) fn new(gateway: &Gateway, session: &Session, sql: String) -> Statement {
+        let purpose = session.purpose().map(str::to_owned);
+        Statement { sql, purpose, parameters: Bytes::new(), time_zone: gateway.time_zone(session) }
     }
 
     /// The session in which it runs: the call's own purpose goes before the one that it was sealed with.
     pub(crate) fn session(&self, session: &Session) -> Session {
+        let session = session.clone().with_time_zone(Some(self.time_zone.clone()));
         match session.purpose() {
-            Some(_) => session.clone(),
-            None => session.clone().with_purpose(self.purpose.clone()),
+            Some(_) => session,
+            None => session.with_purpose(self.purpose.clone()),
         }
     }
 

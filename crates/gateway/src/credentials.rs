@@ -1,25 +1,31 @@
 //! Credentials: passwords become sessions, sessions become tokens, and what is handed out is signed.
 
+use std::net::SocketAddr;
+
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::{Gateway, now_ms};
 use crate::identity;
+use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::signer::{Broken, Claims, is_own_token};
 use crate::state::State;
 
 impl Gateway {
-    /// Checks a password.
+    /// Checks a password. A refusal is in the audit journal.
     ///
     /// # Errors
     ///
-    /// `Unauthenticated` if user or password is wrong, `ResourceExhausted` after too many failed attempts.
-    pub async fn login(&self, user: &str, password: &str) -> Result<Session, GatewayError> {
+    /// `Unauthenticated` if user or password is wrong, `ResourceExhausted` after too many failed attempts as this user
+    /// or from this address.
+    pub async fn login(&self, user: &str, password: &str, client: Option<SocketAddr>) -> Result<Session, GatewayError> {
         let state = self.state();
-        self.logins.check(&state.users, user, password).await.inspect_err(|error| {
+        if let Err(error) = self.logins.check(&state.users, user, password, client.map(|client| client.ip())).await {
             tracing::warn!(user, kind = error.kind.as_str(), "login refused");
-        })?;
-        Ok(Session::new(user, "password"))
+            self.refusals.note(Refusal::new(What::Login, "password", &error, Some(user), client)).await;
+            return Err(error);
+        }
+        Ok(Session::new(user, "password").with_client(client))
     }
 
     /// A session of the command line on this machine (`--as`), which asks for no password.
@@ -54,18 +60,26 @@ impl Gateway {
         self.signer.token(&claims, after(now_ms, self.config().identity.token_lifetime))
     }
 
-    /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider.
+    /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider. A
+    /// refusal is in the audit journal.
     ///
     /// # Errors
     ///
     /// `Unauthenticated` if it is not accepted, `Unavailable` if its issuer's keys cannot be had.
-    pub async fn bearer_session(&self, token: &str) -> Result<Session, GatewayError> {
-        if self.identity.is_empty() || is_own_token(token) {
-            return self.verify_token(token);
+    pub async fn bearer_session(&self, token: &str, client: Option<SocketAddr>) -> Result<Session, GatewayError> {
+        let (kind, session) = if self.identity.is_empty() || is_own_token(token) {
+            ("token", self.own_session(token))
+        } else {
+            ("oidc", self.claimed_session(token).await.map_err(|error| (None, error)))
+        };
+        match session {
+            Ok(session) => Ok(session.with_client(client)),
+            Err((user, error)) => {
+                tracing::warn!(kind, %error, "a token was refused");
+                self.refusals.note(Refusal::new(What::Token, kind, &error, user.as_deref(), client)).await;
+                Err(error)
+            }
         }
-        self.claimed_session(token).await.inspect_err(|error| {
-            tracing::warn!(kind = error.kind.as_str(), %error, "a token of an identity provider was refused");
-        })
     }
 
     async fn claimed_session(&self, token: &str) -> Result<Session, GatewayError> {
@@ -83,19 +97,18 @@ impl Gateway {
         Ok(Session::claimed(id, principal, verified.expires_ms))
     }
 
-    /// The session that a token of the gateway's own stands for.
-    ///
-    /// # Errors
-    ///
-    /// `Unauthenticated` if it is forged or expired, or its user was removed or has another password now.
-    pub fn verify_token(&self, token: &str) -> Result<Session, GatewayError> {
+    /// The session that a token of the gateway's own stands for; where it is refused (it is forged or expired, or its user
+    /// was removed or has another password now), with the user that a genuine one names.
+    fn own_session(&self, token: &str) -> Result<Session, (Option<String>, GatewayError)> {
         let (claims, expires_ms) = self.signer.claims(token, now_ms()).map_err(|broken| match broken {
-            Broken::Expired => GatewayError::unauthenticated("the token has expired: log in again"),
-            Broken::Forged => GatewayError::unauthenticated("the token is not valid: log in again"),
+            Broken::Expired => (None, GatewayError::unauthenticated("the token has expired: log in again")),
+            Broken::Forged => (None, GatewayError::unauthenticated("the token is not valid: log in again")),
         })?;
-        let credential = self.credential(&self.state(), &claims.user)?;
+        let refused = |error| (Some(claims.user.clone()), error);
+        let credential = self.credential(&self.state(), &claims.user).map_err(refused)?;
         if credential != claims.credential {
-            return Err(GatewayError::unauthenticated("the token is of before a change of password: log in again"));
+            let message = "the token is of before a change of password: log in again";
+            return Err(refused(GatewayError::unauthenticated(message)));
         }
         let session = Session::resumed(claims.session, claims.user, "token", Some(expires_ms));
         Ok(session.with_purpose(claims.purpose))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::record_batch::RecordBatch;
 use portcullis_engine::wire_schema;
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, StatementKind};
@@ -10,6 +11,7 @@ use portcullis_govern::{Verdict, notices, parameter_schema};
 
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
+use crate::parameters;
 use crate::pipeline;
 use crate::session::Session;
 use crate::settings;
@@ -28,17 +30,23 @@ pub struct Described {
 }
 
 /// Plans a statement. Nothing but metadata is touched, so nothing is audited; what may not be discovered is not found here either.
-pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) -> Result<Described, GatewayError> {
+pub(crate) async fn describe(
+    gateway: &Gateway,
+    session: &Session,
+    sql: &str,
+    bound: Option<RecordBatch>,
+) -> Result<Described, GatewayError> {
     let state = gateway.state();
     let subject = gateway.subject(&state, session)?;
     settings::purpose_known(&state, &subject)?;
-    let statement = sql::parse(sql, &gateway.parse_limits())?;
+    let statement = sql::parse(sql, &gateway.parse_limits())?.in_time_zone(&gateway.time_zone(session));
     if let StatementKind::Set(setting) = statement.kind() {
         settings::check(&state, &subject, setting)?;
         let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
         return Ok(Described { schema, parameters, sets_option: true, notices: Vec::new() });
     }
-    let (plan, decision) = match pipeline::govern(gateway, &state, &statement, &subject, None).await? {
+    let values = parameters::values(bound.as_ref())?;
+    let (plan, decision) = match pipeline::govern(gateway, &state, &statement, &subject, values).await? {
         Verdict::Permit(plan, decision) => (plan, decision),
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
-use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, SystemTables, sql};
+use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, SystemTables, UTC, sql};
 
 use crate::access::{self, AccessReport, TableReport};
 use crate::config::Config;
@@ -19,7 +19,8 @@ use crate::describe::{self, Described};
 use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
-use crate::options::OptionStore;
+use crate::options::{OptionStore, SessionOptions};
+use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
 use crate::state::{Current, Parts, Reload, State};
@@ -45,6 +46,7 @@ pub struct Gateway {
     turns: Turns,
     engine: Engine,
     journal: Journal,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 impl Gateway {
@@ -103,6 +105,7 @@ impl Gateway {
             parts,
             signer,
             engine,
+            refusals: Refusals::new(journal.clone()),
             journal,
         })
     }
@@ -112,13 +115,19 @@ impl Gateway {
         &self.config
     }
 
-    /// Plans a statement without running it. Nothing of the data is touched.
+    /// Plans a statement without running it, with `parameters` where they are bound already. Nothing of the data is
+    /// touched, and the columns are the same, whatever is bound.
     ///
     /// # Errors
     ///
     /// What running it would fail with before it touches data.
-    pub fn describe<'a>(&'a self, session: &'a Session, sql: &'a str) -> Answer<'a, Described> {
-        describe::describe(self, session, sql).boxed()
+    pub fn describe<'a>(
+        &'a self,
+        session: &'a Session,
+        sql: &'a str,
+        parameters: Option<RecordBatch>,
+    ) -> Answer<'a, Described> {
+        describe::describe(self, session, sql, parameters).boxed()
     }
 
     /// Runs a statement; `parameters` has one row, a column for each placeholder. The audit record is on the disk
@@ -233,6 +242,17 @@ impl Gateway {
         Ok(())
     }
 
+    /// What a session has set.
+    pub fn options_of(&self, session: &Session) -> SessionOptions {
+        self.options.get(session.id())
+    }
+
+    /// The time zone of the session's statements: the call's, else what was set, else UTC.
+    pub fn time_zone(&self, session: &Session) -> String {
+        let fixed = session.time_zone().map(str::to_owned);
+        fixed.or_else(|| self.options_of(session).time_zone).unwrap_or_else(|| UTC.to_owned())
+    }
+
     /// Forgets the options that a session has set.
     pub fn close_session(&self, session: &Session) {
         self.options.forget(session.id());
@@ -266,6 +286,7 @@ impl Gateway {
         if !self.turns.drain(self.config.limits.drain.duration()).await {
             tracing::warn!("queries were still running at the shutdown; they are recorded as interrupted");
         }
+        self.refusals.flush().await;
         self.journal.close().await;
     }
 

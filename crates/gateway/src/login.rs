@@ -1,5 +1,6 @@
 //! Passwords: checked away from the async threads, a few at a time, as slowly for unknown users as for known ones.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,22 +19,37 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_PASSWORD: usize = 1024;
 
 pub(crate) struct Logins {
-    throttle: Throttle,
+    users: Throttle,
+    addresses: Throttle,
     turns: Arc<Semaphore>,
 }
 
 impl Logins {
     pub(crate) fn new(config: &Identity) -> Logins {
-        let throttle = Throttle::new(config.login_attempts, config.login_window.duration());
-        Logins { throttle, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        let throttle = |attempts| Throttle::new(attempts, config.login_window.duration());
+        let (users, addresses) = (throttle(config.login_attempts), throttle(config.address_attempts));
+        Logins { users, addresses, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Whether there were too many failures as this user, or from this network.
+    fn throttled(&self, user: &str, network: Option<&str>) -> Result<(), GatewayError> {
+        let as_user = self.users.wait(user).map(|wait| ("as this user", wait));
+        let from_there = || Some(("from this address", self.addresses.wait(network?)?));
+        let Some((where_from, wait)) = as_user.or_else(from_there) else { return Ok(()) };
+        let message = format!("too many failed logins {where_from}: try again in {} s", wait.as_secs() + 1);
+        Err(GatewayError::new(ErrorKind::ResourceExhausted, message))
     }
 
     /// Checks a password. The error is the same whether the user or the password is wrong.
-    pub(crate) async fn check(&self, users: &Users, user: &str, password: &str) -> Result<(), GatewayError> {
-        if let Some(wait) = self.throttle.wait(user) {
-            let message = format!("too many failed logins as this user: try again in {} s", wait.as_secs() + 1);
-            return Err(GatewayError::new(ErrorKind::ResourceExhausted, message));
-        }
+    pub(crate) async fn check(
+        &self,
+        users: &Users,
+        user: &str,
+        password: &str,
+        client: Option<IpAddr>,
+    ) -> Result<(), GatewayError> {
+        let network = client.map(network);
+        self.throttled(user, network.as_deref())?;
         let known = users.get(user).and_then(|user| user.password.clone());
         let hash = known.clone().or_else(|| users.any_password().map(str::to_owned));
         let (text, long) = (password.to_owned(), password.len() > LONGEST_PASSWORD);
@@ -41,6 +57,8 @@ impl Logins {
         let Ok(Ok(turn)) = turn.await else {
             return Err(GatewayError::new(ErrorKind::ResourceExhausted, "too many logins at once: try again later"));
         };
+        // Those that came at the same time may have failed while this one waited.
+        self.throttled(user, network.as_deref())?;
         let checked = tokio::task::spawn_blocking(move || {
             let right = hash.is_some_and(|hash| verify(if long { "" } else { &text }, &hash));
             drop(turn);
@@ -48,11 +66,20 @@ impl Logins {
         });
         let right = checked.await.map_err(|_| GatewayError::internal("the password could not be checked"))?;
         if right && known.is_some() && !long {
-            self.throttle.succeeded(user);
+            self.users.succeeded(user);
             Ok(())
         } else {
-            self.throttle.failed(user);
+            self.users.failed(user);
+            network.iter().for_each(|network| self.addresses.failed(network));
             Err(GatewayError::unauthenticated("unknown user or wrong password"))
         }
+    }
+}
+
+/// Whose failures count together: an IPv4 address, or an IPv6 network of 64 bits, which one client has as a whole.
+fn network(client: IpAddr) -> String {
+    match client.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("{:x}/64", u128::from(address) >> 64),
     }
 }

@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 
 /// What a session has set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SessionOptions {
+pub struct SessionOptions {
+    /// `SET break_glass`.
     pub break_glass: Option<BrokenGlass>,
+    /// `SET purpose`.
     pub purpose: Option<String>,
+    /// `SET TIME ZONE`.
     pub time_zone: Option<String>,
 }
 
 /// A reason to see more, for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BrokenGlass {
+pub struct BrokenGlass {
+    /// Why.
     pub reason: String,
     /// Of the clock that only goes forward.
     pub until: Instant,

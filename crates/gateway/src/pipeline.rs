@@ -25,6 +25,7 @@ use crate::explain;
 use crate::gateway::Gateway;
 use crate::parameters;
 use crate::record;
+use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::settings;
 use crate::state::State;
@@ -40,14 +41,20 @@ pub(crate) async fn run(
     sql: &str,
     bound: Option<RecordBatch>,
 ) -> Result<QueryStream, GatewayError> {
-    let turn = gateway.turns().take().await?;
+    let turn = match gateway.turns().take().await {
+        Ok(turn) => turn,
+        Err(error) => return refused(gateway, session, What::Query, error).await,
+    };
     let mut clock = Stopwatch::start();
     let state = gateway.state();
-    let subject = gateway.subject(&state, session)?;
+    let subject = match gateway.subject(&state, session) {
+        Ok(subject) => subject,
+        Err(error) => return refused(gateway, session, What::Token, error).await,
+    };
     let query = Query::new(gateway, session, &state, &subject);
 
     let statement = match sql::parse(sql, &gateway.parse_limits()) {
-        Ok(statement) => statement,
+        Ok(statement) => statement.in_time_zone(&gateway.time_zone(session)),
         Err(error) => return query.refuse_unparsed(error.into()).await,
     };
     let query = query.of(&statement);
@@ -74,6 +81,15 @@ pub(crate) async fn run(
         return query.refuse(GatewayError::invalid(message)).await;
     }
     query.execute(&plan, &decision, turn).await
+}
+
+/// Refuses what did not come to a query.
+async fn refused<T>(gateway: &Gateway, session: &Session, what: What, error: GatewayError) -> Result<T, GatewayError> {
+    gateway
+        .refusals
+        .note(Refusal::new(what, session.authentication(), &error, Some(session.user()), session.client()))
+        .await;
+    Err(error)
 }
 
 /// Governs a statement, once it is known which versions of tables it means. Tables of `system` may read files for their

@@ -16,6 +16,7 @@ pub struct Session {
     claimed: Option<Arc<Principal>>,
     authentication: &'static str,
     purpose: Option<String>,
+    time_zone: Option<String>,
     client: Option<SocketAddr>,
     expires_ms: Option<i64>,
 }
@@ -26,7 +27,7 @@ impl Session {
     }
 
     pub(crate) fn resumed(id: String, user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
-        Session { id, user, claimed: None, authentication, purpose: None, client: None, expires_ms }
+        Session { id, user, claimed: None, authentication, purpose: None, time_zone: None, client: None, expires_ms }
     }
 
     /// The session of a principal that an identity provider vouches for.
@@ -60,6 +61,11 @@ impl Session {
         self.purpose.as_deref()
     }
 
+    /// The time zone that was fixed for the call, if one was.
+    pub fn time_zone(&self) -> Option<&str> {
+        self.time_zone.as_deref()
+    }
+
     /// The client's address, None for the command line.
     pub fn client(&self) -> Option<SocketAddr> {
         self.client
@@ -75,6 +81,13 @@ impl Session {
     pub fn with_purpose(mut self, purpose: Option<String>) -> Session {
         let stated = purpose.map(|purpose| purpose.trim().to_owned()).filter(|purpose| !purpose.is_empty());
         self.purpose = stated.or(self.purpose);
+        self
+    }
+
+    /// The same session in this time zone, whatever `SET TIME ZONE` says: that in which a statement was announced.
+    #[must_use]
+    pub fn with_time_zone(mut self, zone: Option<String>) -> Session {
+        self.time_zone = zone.or(self.time_zone);
         self
     }
 

@@ -1,10 +1,11 @@
-//! A small throttle on failed logins: so many for one user name within a window, then none until it has passed.
+//! A small throttle on failed logins: so many for one user name, or from one address, within a window, then none until
+//! it has passed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// User names remembered at most; beyond it those whose window has passed are forgotten, and then all.
+/// Names remembered at most; beyond it those whose window has passed are forgotten, and then all.
 const NAMES: usize = 10_000;
 
 pub(crate) struct Throttle {
@@ -18,7 +19,7 @@ impl Throttle {
         Throttle { attempts, window, failures: Mutex::default() }
     }
 
-    /// How long this user name has to wait; None: it may try.
+    /// How long this name has to wait; None: it may try.
     pub(crate) fn wait(&self, user: &str) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let (count, since) = failures.get(user)?;

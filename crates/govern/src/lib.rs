@@ -17,6 +17,7 @@ pub mod sql;
 
 mod error;
 mod stack;
+mod wire;
 
 pub use error::GovernError;
 pub use explain::{AccessReport, explain_access};
@@ -30,4 +31,5 @@ pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
     RequestContext, RowFilter, Subject, TableAction, TableDecision, Unmet, Vocabulary,
 };
-pub use sql::{AsOf, ExplainKind, ParseLimits, Setting, Statement, StatementKind, parse};
+pub use sql::{AsOf, ExplainKind, ParseLimits, Setting, Statement, StatementKind, UTC, parse};
+pub use wire::{wire_names, wire_schema, wire_type};

@@ -137,6 +137,7 @@ public class JdbcClient {
     kinds.put("CAST('true' AS BOOLEAN)", statement -> statement.setBoolean(1, true));
     kinds.put("CAST('1234567.89' AS DECIMAL(12,2))", statement -> statement.setBigDecimal(1, new BigDecimal("1234567.89")));
     kinds.put("DATE '2024-02-29'", statement -> statement.setDate(1, java.sql.Date.valueOf("2024-02-29")));
+    kinds.put("TIME '12:34:56'", statement -> statement.setTime(1, Time.valueOf("12:34:56")));
     kinds.put("TIMESTAMP '2024-05-01 12:34:56.789'", statement -> statement.setTimestamp(1, stamp));
     String instant = "arrow_cast('2024-05-01T12:34:56.789Z', 'Timestamp(Microsecond, Some(\"+00:00\"))')";
     kinds.put(instant, statement -> statement.setTimestamp(1, stamp));
@@ -145,8 +146,9 @@ public class JdbcClient {
     for (Map.Entry<String, Bind> kind : kinds.entrySet()) {
       bound.put(kind.getKey(), bound(connection, "SELECT " + kind.getKey() + " = ? AS same", kind.getValue()));
     }
-    // Text is taken where the statement casts it.
-    bound.put("CAST(? AS INT)", bound(connection, "SELECT CAST(? AS INT) AS x", statement -> statement.setString(1, "42")));
+    // A cast tells the type; where nothing does, it is text.
+    bound.put("CAST(? AS INT)", bound(connection, "SELECT CAST(? AS INT) AS x", statement -> statement.setInt(1, 42)));
+    bound.put("? AS x", bound(connection, "SELECT ? AS x", statement -> statement.setString(1, "42")));
     return bound;
   }
 

@@ -77,6 +77,12 @@ def main(address, user, purpose=None):
             cursor.execute(f"SELECT CAST(? AS {kind}) AS x", (value,))
             bound[name] = cursor.fetchone()[0] == value
         facts["parameters"] = bound
+        # Announced as text, and so returned, whatever is bound.
+        untyped = {}
+        for name, _, value in PARAMETERS:
+            cursor.execute("SELECT ? AS x", (value,))
+            untyped[name] = cursor.fetchone()[0]
+        facts["untyped"] = untyped
         cursor.execute("SELECT count(*) FROM orders.order_events WHERE region = ? AND quantity > ?", ("EU", 1))
         facts["filtered"] = cursor.fetchone()[0]
         cursor.execute("SELECT count(*) FROM orders.order_events WHERE event_ts >= ?", (instant.astimezone(BERLIN),))

@@ -4,6 +4,7 @@ mod access;
 mod options;
 mod prepared;
 mod results;
+mod session;
 mod transport;
 
 use std::collections::BTreeSet;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
 
 use super::{fetch, login, number, query};
@@ -86,5 +86,28 @@ fn fields_of_prepared_parameters_are_nullable() {
         let wanted = [("$1", DataType::Int32), ("$2", DataType::Utf8), ("$3", DataType::Utf8)]
             .map(|(name, data_type)| Field::new(name, data_type, true));
         assert_eq!(schema.fields().iter().map(|field| field.as_ref().clone()).collect::<Vec<_>>(), wanted);
+    });
+}
+
+/// A parameter whose type nothing tells is announced as text, and its value comes back as text: or not at all.
+#[test]
+fn a_value_comes_back_in_the_type_that_was_announced() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let mut prepared = client.prepare("SELECT ? AS x".to_owned(), None).await.unwrap();
+        let announced = prepared.dataset_schema().unwrap().clone();
+        assert_eq!(announced.field(0).data_type(), &DataType::Utf8);
+        prepared.set_parameters(parameters(vec![("x", Arc::new(Int64Array::from(vec![(1 << 53) + 1])))])).unwrap();
+        let info = prepared.execute().await.unwrap();
+        assert_eq!(info.clone().try_decode_schema().unwrap(), announced);
+        let (streamed, batches) = fetch(&mut client, info).await;
+        assert_eq!(*streamed, announced);
+        assert_eq!(batches[0].column(0).as_string::<i32>().value(0), "9007199254740993");
+        prepared.set_parameters(parameters(vec![("x", Arc::new(BinaryArray::from(vec![&[255_u8][..]])))])).unwrap();
+        let error = prepared.execute().await.unwrap_err().to_string();
+        assert!(
+            error.contains("parameter `$1` is Utf8 here and its value, Binary, is not one without loss"),
+            "{error}"
+        );
     });
 }

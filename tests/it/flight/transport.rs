@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use futures::TryStreamExt;
-use portcullis_audit::{EntryStatus, Query};
+use portcullis_audit::{Entry, EntryStatus, Query};
 use portcullis_flight::TlsConfig;
+use portcullis_gateway::{Config, Gateway};
 use tonic::Code;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
@@ -26,18 +27,71 @@ fn a_client_that_hangs_up_cancels_its_query() {
         let mut messages = response.into_inner();
         messages.try_next().await.unwrap().unwrap();
         drop((messages, client));
-        let journal = support::mesh().join(&support::gateway().config().audit.dir);
-        let started = Instant::now();
-        loop {
-            let search = Query { text: Some(id.clone()), ..Query::default() };
-            let entry = portcullis_audit::search(&journal, &search).unwrap().flatten().next().unwrap();
-            if entry.status == EntryStatus::Cancelled {
-                break;
-            }
-            assert!(started.elapsed() < Duration::from_secs(20), "{:?}", entry.status);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        cancelled(&support::mesh().join(&support::gateway().config().audit.dir), &id).await;
     });
+}
+
+/// Waits until the journal says that a query was cancelled.
+async fn cancelled(journal: &Path, id: &str) -> Entry {
+    let started = Instant::now();
+    loop {
+        let search = Query { text: Some(id.to_owned()), ..Query::default() };
+        let entry = portcullis_audit::search(journal, &search).unwrap().flatten().next().unwrap();
+        if entry.status == EntryStatus::Cancelled {
+            return entry;
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", entry.status);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The query waits for a client that does not read, whatever the size of the result; and when the client is killed, its
+/// turn goes to the next one.
+#[test]
+fn a_client_that_stops_reading_holds_the_query_back_until_it_is_killed() {
+    let mesh = support::copy_of_mesh();
+    let gateway = block_on(async {
+        let mut config = Config::load(mesh.path()).unwrap();
+        config.catalogue.watch = false;
+        config.limits.concurrent_queries = 1;
+        Gateway::open(mesh.path(), config).await.unwrap()
+    });
+    let journal = mesh.path().join(&gateway.config().audit.dir);
+    let served = support::serve(gateway.clone(), None);
+    // The client has a runtime of its own: that is what is killed, with its sockets.
+    let doomed = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (id, messages) = doomed.block_on(async {
+        let mut client = login(&served, "frida").await;
+        let sql = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e";
+        let info = client.execute(sql.to_owned(), None).await.unwrap();
+        let token = client.token().unwrap().clone();
+        let response = client.inner_mut().do_get(with(&token, info.endpoint[0].ticket.clone().unwrap())).await.unwrap();
+        let id = response.metadata().get("x-portcullis-query-id").unwrap().to_str().unwrap().to_owned();
+        let mut messages = response.into_inner();
+        for _ in 0..3 {
+            messages.try_next().await.unwrap().unwrap();
+        }
+        (id, messages)
+    });
+    // Time enough to run away; a query that is held back does not need it.
+    std::thread::sleep(Duration::from_secs(2));
+    let next = std::thread::scope(|scope| {
+        let next = scope.spawn(|| {
+            block_on(async {
+                number(&query(&mut login(&served, "dev").await, "SELECT count(*) FROM orders.order_events").await)
+            })
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!next.is_finished(), "the only turn is taken");
+        doomed.shutdown_background();
+        next.join().unwrap()
+    });
+    assert!(next > 0);
+    drop(messages);
+    let entry = block_on(cancelled(&journal, &id));
+    let bytes = entry.bytes.unwrap();
+    assert!(bytes < 64 << 20, "{bytes} bytes were computed for a client that read three messages");
+    block_on(gateway.shutdown());
 }
 
 #[test]

@@ -45,6 +45,7 @@ pub(super) fn assign(
     let mut findings = Vec::new();
     for table in &tables {
         findings.extend(taken_by_broken(table, broken));
+        findings.extend(ambiguous_with_broken(table, broken));
     }
     withheld.extend(findings.iter().map(|finding: &Finding| finding.position.file.clone()));
     let everything: Vec<Table> = tables.clone();
@@ -54,12 +55,25 @@ pub(super) fn assign(
         let gone = everything.iter().filter(|t| withheld.contains(&t.contract.file));
         let held: Vec<&Table> = gone.filter(|table| strange_directory(&table.contract).is_none()).collect();
         name_majors(&mut tables, &held, broken);
-        let losers = collisions(&tables, &mut findings);
+        let mut losers = collisions(&tables, &mut findings);
+        losers.extend(ambiguous(&tables, &mut findings));
         if losers.is_empty() {
             return (tables, findings);
         }
         withheld.extend(losers);
     }
+}
+
+/// Domains of SQL names that are the gateway's own.
+const RESERVED: [&str; 2] = ["information_schema", "system"];
+
+/// A contract of a domain that no contract may have.
+pub(super) fn reserved_domain(contract: &Contract) -> Option<Finding> {
+    let domain = mangle(&contract.domain);
+    let reserved = RESERVED.contains(&domain.as_str());
+    let message = format!("the domain `{domain}` is the gateway's own");
+    let finding = Finding::error("contract-reserved-domain", Position::file(contract.file.clone()), message);
+    reserved.then(|| finding.with_hint("give the domain another name"))
 }
 
 /// A table that lies in another domain's directory and has the name and major of a broken contract in its own.
@@ -72,17 +86,55 @@ fn taken_by_broken(table: &Table, broken: &[Withheld]) -> Option<Finding> {
     Some(finding.with_hint("give one of them another name, port name or major version"))
 }
 
+/// Reports tables of different domains whose names read alike in policies, where domain and table are joined with `_`:
+/// `a.b_c` and `a_b.c`. Neither is served, so that no policy begins to apply to what it was not written for.
+fn ambiguous(tables: &[Table], findings: &mut Vec<Finding>) -> BTreeSet<Arc<str>> {
+    let mut claims: BTreeMap<String, Vec<&Table>> = BTreeMap::new();
+    for table in tables {
+        claims.entry(table.name.in_policies()).or_default().push(table);
+    }
+    let mut losers = BTreeSet::new();
+    for claimants in claims.values() {
+        for table in claimants {
+            let Some(other) = claimants.iter().find(|other| other.name.domain != table.name.domain) else { continue };
+            losers.insert(table.contract.file.clone());
+            findings.push(reads_alike(table, &format!("table `{}` of `{}`", other.name, other.contract.file)));
+        }
+    }
+    losers
+}
+
+/// The same, with a table of another domain that is being repaired: it keeps its policies.
+fn ambiguous_with_broken(table: &Table, broken: &[Withheld]) -> Option<Finding> {
+    let name = bare_of(table).in_policies();
+    let other = broken.iter().find(|other| other.reads_alike(&name, &table.name.domain))?;
+    Some(reads_alike(table, &format!("a table of `{}`", other.file())))
+}
+
+fn reads_alike(table: &Table, other: &str) -> Finding {
+    let message =
+        format!("table `{}` and {other} would both be `Row::{}` in policies", table.name, table.name.in_policies());
+    let finding = Finding::error("contract-ambiguous-name", table.port.position.clone(), message);
+    finding.with_hint("rename one of them: domain and table are joined with `_`")
+}
+
 fn bare_of(table: &Table) -> TableName {
     let tables = table.contract.output_ports.iter();
     let ports = tables.filter(|port| matches!(port.kind, PortKind::Table(_))).count();
     bare(&table.contract, &table.port, ports)
 }
 
-/// The newest major that is active has the bare name, also while it is withheld; each major has a pinned one.
+/// The newest major that is active has the bare name, also while it is withheld; each major has a pinned one. A name
+/// belongs to the contracts in the domain's own directory: one that lies elsewhere never has it beside them, however
+/// new it calls itself.
 fn name_majors(tables: &mut [Table], held: &[&Table], broken: &[Withheld]) {
+    let at_home = |table: &&Table| strange_directory(&table.contract).is_none();
+    let native: BTreeSet<TableName> = tables.iter().chain(held.iter().copied()).filter(at_home).map(bare_of).collect();
+    let owned = |bare: &TableName| native.contains(bare) || broken.iter().any(|other| other.owns(bare));
+    let may_have =
+        |table: &Table| table.contract.status == Status::Active && (at_home(&table) || !owned(&bare_of(table)));
     let mut newest: BTreeMap<TableName, u32> = BTreeMap::new();
-    let all = tables.iter().chain(held.iter().copied());
-    for table in all.filter(|table| table.contract.status == Status::Active) {
+    for table in tables.iter().chain(held.iter().copied()).filter(|table| may_have(table)) {
         let bare = bare_of(table);
         let held = broken.iter().filter_map(|other| other.holds(&bare)).max().unwrap_or_default();
         let major = newest.entry(bare).or_default();
@@ -92,7 +144,7 @@ fn name_majors(tables: &mut [Table], held: &[&Table], broken: &[Withheld]) {
         let bare = bare_of(table);
         let major = table.contract.version.major;
         let pinned = format!("{}_v{major}", bare.table);
-        let has_bare = table.contract.status == Status::Active && newest.get(&bare) == Some(&major);
+        let has_bare = may_have(table) && newest.get(&bare) == Some(&major);
         // A product that is called `orders_v1` in its version 1 is pinned by its own name already.
         let pins_itself = bare.table.ends_with(&format!("_v{major}"));
         table.aliases = if has_bare && !pins_itself { vec![pinned.clone()] } else { Vec::new() };

@@ -154,8 +154,74 @@ fn a_stranger_cannot_take_a_name_away() {
         &[stranger, native],
         "orders.x = x_v1 at lake .portcullis/lake/a/b
          catalogs/evil/x.yaml: warning[contract-domain-directory]: contract of domain `orders` lies in the directory of `evil` (hint: move it to `catalogs/orders/`)
-         catalogs/evil/x.yaml:6:5: error[contract-duplicate-table]: table `orders.x` is declared by `catalogs/orders/x.yaml` as well (hint: give one of them another name, port name or major version)",
+         catalogs/evil/x.yaml:6:5: error[contract-duplicate-table]: table `orders.x_v1` is declared by `catalogs/orders/x.yaml` as well (hint: give one of them another name, port name or major version)",
     );
+}
+
+/// A name belongs to the domain's directory, whatever version a contract elsewhere claims, and also while it is repaired.
+#[test]
+fn a_stranger_cannot_outdo_a_name() {
+    let stranger = |version: &str| {
+        let mut stranger = contract("catalogs/evil/x.yaml", "x", version, "", PORT);
+        stranger.text = stranger.text.replace("domain: evil", "domain: orders");
+        stranger
+    };
+    let native = |status: &str| contract("catalogs/orders/x.yaml", "x", "1", status, PORT);
+    let names = |contracts: &[SourceFile]| -> Vec<String> {
+        let catalogue = catalogue(contracts);
+        let resolved = catalogue.resolve("orders", "x").map(|table| table.contract.file.to_string());
+        catalogue.tables().map(|table| table.name.to_string()).chain(resolved).collect()
+    };
+    let orders = "catalogs/orders/x.yaml";
+    assert_eq!(names(&[stranger("9"), native("")]), ["orders.x", "orders.x_v9", orders]);
+    for status in [", status: draft", ", status: deprecated"] {
+        assert_eq!(names(&[stranger("9"), native(status)]), ["orders.x_v1", "orders.x_v9"], "{status}");
+    }
+    let mut broken = native("");
+    broken.text = broken.text.replace("schema:", "schema: [");
+    assert_eq!(names(&[stranger("9"), broken]), ["orders.x_v9"]);
+    // Where the domain has none of the name, the warning is all there is.
+    assert_eq!(names(&[stranger("9")]), ["orders.x", "catalogs/evil/x.yaml"]);
+}
+
+#[test]
+fn the_gateways_own_domains_are_no_contracts() {
+    let good = contract("catalogs/d/x.yaml", "x", "1", "", PORT);
+    for domain in ["system", "System", "information-schema"] {
+        let file = format!("catalogs/{domain}/y.yaml");
+        let name = domain.to_lowercase().replace('-', "_");
+        check(
+            &[contract(&file, "y", "1", "", PORT), good.clone()],
+            &format!(
+                "d.x = x_v1 at lake .portcullis/lake/a/b\n{file}: error[contract-reserved-domain]: the domain `{name}` is the \
+                 gateway's own (hint: give the domain another name)"
+            ),
+        );
+    }
+}
+
+/// Policies join domain and table with `_`: nobody gets the policies of somebody else.
+#[test]
+fn names_that_read_alike_in_policies_are_withheld() {
+    let one = contract("catalogs/a/b_c.yaml", "b_c", "1", "", PORT);
+    let other = contract("catalogs/a_b/c.yaml", "c", "1", "", PORT);
+    let good = contract("catalogs/a/c.yaml", "c", "1", "", PORT);
+    let hint = "(hint: rename one of them: domain and table are joined with `_`)";
+    check(
+        &[one.clone(), other.clone(), good.clone()],
+        &format!(
+            "a.c = c_v1 at lake .portcullis/lake/a/b
+             catalogs/a/b_c.yaml:6:5: error[contract-ambiguous-name]: table `a.b_c` and table `a_b.c` of `catalogs/a_b/c.yaml` would both be `Row::a_b_c` in policies {hint}
+             catalogs/a_b/c.yaml:6:5: error[contract-ambiguous-name]: table `a_b.c` and table `a.b_c` of `catalogs/a/b_c.yaml` would both be `Row::a_b_c` in policies {hint}"
+        ),
+    );
+    // Nor while one of them is being repaired.
+    let mut broken = one;
+    broken.text = broken.text.replace("kind:", "kindd:");
+    let catalogue = catalogue(&[broken, other, good]);
+    assert_eq!(catalogue.tables().map(|table| table.name.to_string()).collect::<Vec<_>>(), ["a.c"]);
+    assert!(catalogue.findings().iter().any(|finding| finding.code == "contract-ambiguous-name"
+        && finding.message.contains("and a table of `catalogs/a/b_c.yaml` would both be")));
 }
 
 #[test]

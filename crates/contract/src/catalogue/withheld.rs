@@ -131,6 +131,14 @@ impl Withheld {
         self.in_domain(domain) && (self.products.is_empty() || self.products.iter().any(|p| self.gives(p, table)))
     }
 
+    /// Whether a table of the contract, as far as its name can be read, has this name in policies, though its domain is
+    /// another one than `domain`.
+    pub(super) fn reads_alike(&self, name: &str, domain: &str) -> bool {
+        let others = self.domains.iter().filter(|own| *own != domain);
+        let table = |own: &String| name.strip_prefix(own.as_str())?.strip_prefix('_').map(str::to_owned);
+        others.filter_map(table).any(|table| self.products.iter().any(|product| self.gives(product, &table)))
+    }
+
     /// Whether the contract's text has this word: a column or a tag that only it would have.
     pub fn mentions(&self, word: &str) -> bool {
         let part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
@@ -151,13 +159,17 @@ impl Withheld {
     }
 
     /// The major version with which the contract holds a bare name. It keeps it while it is withheld, so that policies
-    /// for its table never begin to apply to an older version. A contract in a strange place holds nothing.
+    /// for its table never begin to apply to an older version.
     pub(super) fn holds(&self, bare: &TableName) -> Option<u32> {
-        let product = self.products.first()?;
-        let rest = bare.table.strip_prefix(product.as_str())?;
-        let named = rest.is_empty() || self.ports.iter().any(|port| rest.strip_prefix('_') == Some(port.as_str()));
+        self.major.filter(|_| self.status == Status::Active && self.owns(bare))
+    }
+
+    /// Whether a bare name is the contract's, in whatever version. A contract in a strange place owns nothing.
+    pub(super) fn owns(&self, bare: &TableName) -> bool {
+        let rest = self.products.first().and_then(|product| bare.table.strip_prefix(product.as_str()));
+        let port = |rest: &str| self.ports.iter().any(|port| rest.strip_prefix('_') == Some(port.as_str()));
         let home = self.in_domain(&bare.domain) && strange_place(self.file(), &bare.domain).is_none();
-        self.major.filter(|_| named && home && self.status == Status::Active)
+        home && rest.is_some_and(|rest| rest.is_empty() || port(rest))
     }
 }
 

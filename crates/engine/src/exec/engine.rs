@@ -66,7 +66,7 @@ impl Engine {
         let logical = bind(plan.logical().clone(), &table).map_err(|e| redact::planning(&e))?;
         clock.stage("bind");
         let scans: Vec<_> = barriers.iter().map(|barrier| Arc::clone(barrier.governed())).collect();
-        let mut bound = self.runner.plan(logical, &scans, turn).await?;
+        let mut bound = self.runner.plan(logical, plan.time_zone(), &scans, turn).await?;
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
         bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
+use portcullis_govern::wire_names;
 use tokio::task::JoinError;
 
 use crate::EngineError;
@@ -109,8 +110,8 @@ pub(crate) fn planning(error: &DataFusionError) -> EngineError {
         DataFusionError::Shared(inner) => planning(inner),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => planning(inner),
         DataFusionError::Collection(errors) => errors.first().map_or_else(defect, planning),
-        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => EngineError::Planning(text.clone()),
-        DataFusionError::SchemaError(inner, _) => EngineError::Planning(inner.to_string()),
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => EngineError::Planning(wire_names(text)),
+        DataFusionError::SchemaError(inner, _) => EngineError::Planning(wire_names(&inner.to_string())),
         other => execution(other),
     }
 }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::FutureExt;
 use portcullis_contract::TableName;
+use portcullis_govern::wire_names;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::EngineLimits;
@@ -20,7 +21,7 @@ use super::{explain, redact};
 use crate::EngineError;
 use crate::Stopwatch;
 use crate::barrier::GovernedScan;
-use crate::scrub::{unsupported, wire_schema};
+use crate::scrub::{unsupported, wire_schema, wire_type};
 
 /// The part of the engine that does not know where tables come from.
 #[derive(Debug)]
@@ -51,18 +52,20 @@ impl Runner {
         }
     }
 
-    /// Optimises a bound plan and checks it. A panic on the way is an error of this query.
+    /// Optimises a bound plan for a time zone and checks it. A panic on the way is an error of this query.
     pub async fn plan(
         &self,
         logical: LogicalPlan,
+        time_zone: &str,
         scans: &[Arc<GovernedScan>],
         turn: OwnedSemaphorePermit,
     ) -> Result<Bound, EngineError> {
-        let state = self.sessions.start();
+        let state = self.sessions.start(time_zone);
         let planned = AssertUnwindSafe(physical(&state, &logical, scans)).catch_unwind().await;
         let plan = planned.unwrap_or_else(|_| Err(redact::defect()))?;
         if let Some(field) = unsupported(&plan.schema()) {
-            let text = format!("column `{}` has a type that cannot be sent: {}", field.name(), field.data_type());
+            let text =
+                format!("column `{}` has a type that cannot be sent: {}", field.name(), wire_type(field.data_type()));
             return Err(EngineError::Planning(text));
         }
         let schema = wire_schema(&plan.schema());
@@ -116,7 +119,7 @@ impl Bound {
 
     /// The physical plan, nothing below a barrier: no predicates of policies, file names or counts.
     pub fn explain(&self) -> String {
-        explain::explain(self.plan.as_ref())
+        wire_names(&explain::explain(self.plan.as_ref()))
     }
 
     /// Starts the query. Must be called within a Tokio runtime.

@@ -10,6 +10,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::prelude::SessionConfig;
+use portcullis_govern::UTC;
 
 use super::limits::EngineLimits;
 use super::spill::SpillDir;
@@ -36,9 +37,12 @@ impl Sessions {
         Ok(Self { template: template(limits, runtime), _spill: spill })
     }
 
-    /// A state whose clock starts now.
-    pub fn start(&self) -> SessionState {
+    /// A state whose clock starts now, and shows this time zone.
+    pub fn start(&self, time_zone: &str) -> SessionState {
         let mut state = self.template.clone();
+        if state.config_options().execution.time_zone.as_deref() != Some(time_zone) {
+            state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_owned());
+        }
         state.mark_start_execution();
         state
     }
@@ -56,6 +60,7 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
     // Costs more than it gives: predicates come in a good order.
     options.execution.parquet.reorder_filters = false;
     options.explain.show_sizes = false;
+    options.execution.time_zone = Some(UTC.to_owned());
     SessionStateBuilder::new()
         .with_config(config)
         .with_runtime_env(runtime)

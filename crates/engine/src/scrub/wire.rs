@@ -2,32 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-
-/// The schema in which batches of `schema` leave: exactly that of every batch that [`super::scrub`] returns.
-///
-/// Text is `Utf8`, binary `Binary`, dictionaries are plain, list views are lists, at every depth. Everything else, names,
-/// nullability and metadata included, stays.
-pub fn wire_schema(schema: &Schema) -> SchemaRef {
-    let fields = schema.fields().iter().map(wire_field).collect::<Vec<_>>();
-    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
-}
-
-/// The type in which values of `data_type` leave.
-pub fn wire_type(data_type: &DataType) -> DataType {
-    use DataType::*;
-    match data_type {
-        Utf8View => Utf8,
-        BinaryView => Binary,
-        Dictionary(_, values) => wire_type(values),
-        Struct(fields) => Struct(fields.iter().map(wire_field).collect()),
-        List(field) | ListView(field) => List(wire_field(field)),
-        LargeList(field) | LargeListView(field) => LargeList(wire_field(field)),
-        FixedSizeList(field, size) => FixedSizeList(wire_field(field), *size),
-        Map(field, sorted) => Map(wire_field(field), *sorted),
-        other => other.clone(),
-    }
-}
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+pub use portcullis_govern::{wire_schema, wire_type};
 
 /// The first column of `schema` that holds, at any depth, values that are refused.
 pub fn unsupported(schema: &Schema) -> Option<&Field> {
@@ -48,10 +24,6 @@ fn is_refused(data_type: &DataType) -> bool {
         | Map(field, _) => is_refused(field.data_type()),
         _ => false,
     }
-}
-
-fn wire_field(field: &FieldRef) -> FieldRef {
-    retyped(field, &wire_type(field.data_type()))
 }
 
 /// The field with another type.

@@ -67,6 +67,8 @@ pub struct Identity {
     pub handle_lifetime: Span,
     /// Failed logins of one user name within `login_window` before further ones are refused.
     pub login_attempts: u32,
+    /// Failed logins from one address (IPv6: one network of 64 bits) within `login_window` before further ones are refused.
+    pub address_attempts: u32,
     /// The window in which failed logins are counted.
     pub login_window: Span,
     /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
@@ -176,6 +178,7 @@ impl Default for Identity {
             token_lifetime: Span::hours(12),
             handle_lifetime: Span::hours(24),
             login_attempts: 10,
+            address_attempts: 100,
             login_window: Span::minutes(1),
             break_glass: Span::minutes(15),
             session_options: 10_000,
@@ -276,6 +279,7 @@ impl Config {
             ("limits.statement", self.limits.statement.bytes()),
             ("limits.statement_depth", u64::from(self.limits.statement_depth)),
             ("identity.login_attempts", u64::from(self.identity.login_attempts)),
+            ("identity.address_attempts", u64::from(self.identity.address_attempts)),
             ("audit.segment_size", self.audit.segment_size.bytes()),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {

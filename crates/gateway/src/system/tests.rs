@@ -8,7 +8,7 @@ async fn each_table_answers_with_the_columns_that_it_announces() {
     let petra = f.session("petra");
     for name in ["products", "columns", "findings", "policies", "access_log"] {
         let sql = format!("SELECT * FROM system.{name}");
-        let announced = f.gateway.describe(&petra, &sql).await.unwrap().schema;
+        let announced = f.gateway.describe(&petra, &sql, None).await.unwrap().schema;
         let tables = f.gateway.visible_tables(&petra).unwrap();
         let table = tables.iter().find(|table| table.table == name).unwrap();
         let names = |schema: &datafusion::arrow::datatypes::SchemaRef| -> Vec<String> {

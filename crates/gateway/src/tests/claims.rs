@@ -132,10 +132,10 @@ async fn an_issuer_that_cannot_be_trusted_keeps_the_gateway_from_opening() {
 async fn a_text_that_is_no_token_gets_nowhere() {
     let f = fixture_with(Config { identity: identity(rules()), ..config() }).await;
     for text in ["", "x", "a.b.c", "pcl_", "pcl_x", "eyJhbGciOiJub25lIn0.e30."] {
-        let error = f.gateway.bearer_session(text).await.unwrap_err();
+        let error = f.gateway.bearer_session(text, None).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthenticated, "{text}: {error}");
     }
-    let session = f.gateway.login("ana", "ana").await.unwrap();
+    let session = f.gateway.login("ana", "ana", None).await.unwrap();
     let token = f.gateway.issue_token(&session).unwrap();
-    assert_eq!(f.gateway.bearer_session(&token).await.unwrap().user(), "ana", "tokens of our own go on");
+    assert_eq!(f.gateway.bearer_session(&token, None).await.unwrap().user(), "ana", "tokens of our own go on");
 }

@@ -10,14 +10,14 @@ use crate::users::{hash_password, hash_with, verify};
 #[tokio::test]
 async fn a_password_becomes_a_session_becomes_a_token_becomes_the_session() {
     let f = fixture().await;
-    let session = f.gateway.login("ana", "ana").await.unwrap().with_purpose(Some("fraud".to_owned()));
+    let session = f.gateway.login("ana", "ana", None).await.unwrap().with_purpose(Some("fraud".to_owned()));
     assert_eq!((session.user(), session.authentication()), ("ana", "password"));
     let token = f.gateway.issue_token(&session).unwrap();
-    let resumed = f.gateway.verify_token(&token).unwrap();
+    let resumed = f.gateway.bearer_session(&token, None).await.unwrap();
     assert_eq!((resumed.user(), resumed.id(), resumed.purpose()), ("ana", session.id(), Some("fraud")));
     assert_eq!(resumed.authentication(), "token");
     assert!(resumed.expires_ms().is_some());
-    let forged = f.gateway.verify_token(&token[..token.len() - 2]).unwrap_err();
+    let forged = f.gateway.bearer_session(&token[..token.len() - 2], None).await.unwrap_err();
     assert_eq!(
         (forged.kind, forged.message.as_str()),
         (ErrorKind::Unauthenticated, "the token is not valid: log in again")
@@ -28,12 +28,12 @@ async fn a_password_becomes_a_session_becomes_a_token_becomes_the_session() {
 async fn wrong_passwords_and_unknown_users_get_the_same_answer() {
     let f = fixture().await;
     for (user, password) in [("ana", "wrong"), ("ana", ""), ("nobody", "nobody"), ("nobody", "ana"), ("", "")] {
-        let error = f.gateway.login(user, password).await.unwrap_err();
+        let error = f.gateway.login(user, password, None).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unauthenticated);
         assert_eq!(error.message, "unknown user or wrong password", "{user}");
     }
     let long = "x".repeat(10_000);
-    assert_eq!(f.gateway.login("ana", &long).await.unwrap_err().kind, ErrorKind::Unauthenticated);
+    assert_eq!(f.gateway.login("ana", &long, None).await.unwrap_err().kind, ErrorKind::Unauthenticated);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn an_unknown_user_costs_as_much_as_a_known_one() {
     for _ in 0..4 {
         for (at, user) in ["ana", "nobody"].into_iter().enumerate() {
             let began = Instant::now();
-            f.gateway.login(user, "wrong").await.unwrap_err();
+            f.gateway.login(user, "wrong", None).await.unwrap_err();
             best[at] = best[at].min(began.elapsed().as_secs_f64());
         }
     }
@@ -60,11 +60,11 @@ async fn too_many_failures_close_the_door_for_a_while() {
     config.identity.login_attempts = 2;
     let f = fixture_with(config).await;
     for _ in 0..2 {
-        assert_eq!(f.gateway.login("ana", "no").await.unwrap_err().kind, ErrorKind::Unauthenticated);
+        assert_eq!(f.gateway.login("ana", "no", None).await.unwrap_err().kind, ErrorKind::Unauthenticated);
     }
-    let error = f.gateway.login("ana", "ana").await.unwrap_err();
+    let error = f.gateway.login("ana", "ana", None).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ResourceExhausted);
-    assert!(f.gateway.login("nina", "nina").await.is_ok());
+    assert!(f.gateway.login("nina", "nina", None).await.is_ok());
 }
 
 #[tokio::test]
@@ -75,11 +75,11 @@ async fn tokens_and_handles_expire() {
     let f = fixture_with(config).await;
     let session = f.session("ana");
     let token = f.gateway.issue_token(&session).unwrap();
-    let resumed = f.gateway.verify_token(&token).unwrap();
+    let resumed = f.gateway.bearer_session(&token, None).await.unwrap();
     let handle = f.gateway.seal("handle", b"x");
     assert_eq!(f.gateway.unseal("handle", &handle).unwrap(), b"x");
     tokio::time::sleep(Span::millis(60).duration()).await;
-    let error = f.gateway.verify_token(&token).unwrap_err();
+    let error = f.gateway.bearer_session(&token, None).await.unwrap_err();
     assert_eq!(error.message, "the token has expired: log in again");
     assert_eq!(f.error(&resumed, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
     let error = f.gateway.unseal("handle", &handle).unwrap_err();
@@ -116,22 +116,22 @@ async fn a_sealed_ticket_is_for_one_principal_and_one_kind() {
 #[tokio::test]
 async fn removing_a_user_or_changing_the_password_ends_tokens_and_sessions() {
     let f = fixture().await;
-    let session = f.gateway.login("ana", "ana").await.unwrap();
+    let session = f.gateway.login("ana", "ana", None).await.unwrap();
     let token = f.gateway.issue_token(&session).unwrap();
     f.write("users.yaml", &users().replacen("  ana:", "  anna:", 1));
     assert!(f.gateway.reload().await);
-    assert_eq!(f.gateway.verify_token(&token).unwrap_err().kind, ErrorKind::Unauthenticated);
+    assert_eq!(f.gateway.bearer_session(&token, None).await.unwrap_err().kind, ErrorKind::Unauthenticated);
     assert_eq!(f.error(&session, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
     let error = f.gateway.local_session("ana").unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (ErrorKind::NotFound, "there is no user `ana` in `users.yaml`"));
     let changed = format!("users: {{ana: {{password: \"{}\", groups: [readers]}}}}", hash_with("new", 64, 1).unwrap());
     f.write("users.yaml", &changed);
     assert!(f.gateway.reload().await);
-    let error = f.gateway.verify_token(&token).unwrap_err();
+    let error = f.gateway.bearer_session(&token, None).await.unwrap_err();
     assert_eq!(error.message, "the token is of before a change of password: log in again");
     f.write("users.yaml", users());
     f.gateway.reload().await;
-    assert!(f.gateway.verify_token(&token).is_ok());
+    assert!(f.gateway.bearer_session(&token, None).await.is_ok());
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod claims;
 pub(crate) mod fixture;
 mod identity;
 mod query;
+mod refusals;
 mod reload;
 mod travel;
 mod units;

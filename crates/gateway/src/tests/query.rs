@@ -135,7 +135,8 @@ async fn an_abandoned_stream_is_cancelled_and_gives_its_turn_back() {
     f.text(&ana, "SELECT 1").await;
     let journal = f.journal().await;
     let ends: Vec<_> = journal.iter().map(|entry| (entry.status, entry.rows)).collect();
-    assert_eq!(ends, [(EntryStatus::Cancelled, Some(2)), (EntryStatus::Success, Some(1))]);
+    let refused = (EntryStatus::Error, Some(0));
+    assert_eq!(ends, [(EntryStatus::Cancelled, Some(2)), refused, (EntryStatus::Success, Some(1))]);
 }
 
 #[tokio::test]
@@ -148,6 +149,24 @@ async fn a_query_that_takes_too_long_is_stopped() {
     let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ResourceExhausted);
     assert_eq!(f.journal().await[0].status, EntryStatus::Error);
+}
+
+/// A client that stops reading keeps its turn no longer than a query may run.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends_at_the_time_limit() {
+    let mut config = config();
+    config.limits.concurrent_queries = 1;
+    config.limits.query_time = Span::millis(200);
+    let f = fixture_with(config).await;
+    let ana = f.session("ana");
+    let mut stalled = f.gateway.query(&ana, "SELECT order_id FROM orders.order_events", None).await.unwrap();
+    assert!(stalled.next().await.unwrap().is_ok());
+    // Waits for the turn, which comes back although the stream is not dropped.
+    f.text(&ana, "SELECT 1").await;
+    assert_eq!(stalled.next().await.unwrap().unwrap_err().kind, ErrorKind::ResourceExhausted);
+    assert!(stalled.next().await.is_none());
+    let ends: Vec<_> = f.journal().await.iter().map(|entry| (entry.status, entry.rows)).collect();
+    assert_eq!(ends, [(EntryStatus::Error, Some(2)), (EntryStatus::Success, Some(1))]);
 }
 
 #[tokio::test]
@@ -164,7 +183,7 @@ async fn described_and_streamed_schemas_are_the_same() {
         "SET purpose = 'analytics'",
         "SELECT * FROM information_schema.tables",
     ] {
-        let described = f.gateway.describe(&ana, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let described = f.gateway.describe(&ana, sql, None).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         let stream = f.gateway.query(&ana, sql, None).await.unwrap();
         assert_eq!(described.schema, stream.schema(), "{sql}");
         for batch in stream.try_collect::<Vec<_>>().await.unwrap() {
@@ -180,7 +199,7 @@ async fn parameters_are_described_and_bound() {
     let f = fixture().await;
     let ana = f.session("ana");
     let sql = "SELECT order_id FROM orders.order_events WHERE region = ? AND order_id > ? ORDER BY 1";
-    let described = f.gateway.describe(&ana, sql).await.unwrap();
+    let described = f.gateway.describe(&ana, sql, None).await.unwrap();
     let names: Vec<_> = described.parameters.fields().iter().map(|field| field.name().clone()).collect();
     assert_eq!(names, ["$1", "$2"]);
     let row = |regions: Vec<&str>, ids: Vec<i64>| {
@@ -242,7 +261,7 @@ async fn metadata_shows_what_may_be_discovered() {
     let table = f.gateway.visible_tables(&f.session("ana")).unwrap().remove(0);
     assert_eq!((table.primary_key, table.remarks.as_deref()), (vec!["order_id".to_owned()], Some("Orders")));
     assert_eq!(table.column_remarks["order_id"], "The order");
-    let described = f.gateway.describe(&f.session("ana"), "SELECT * FROM orders.order_events").await.unwrap();
+    let described = f.gateway.describe(&f.session("ana"), "SELECT * FROM orders.order_events", None).await.unwrap();
     let fields = |schema: &datafusion::arrow::datatypes::SchemaRef| -> Vec<_> {
         schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
     };
@@ -299,5 +318,7 @@ async fn shutdown_waits_for_running_queries_and_lets_no_new_ones_in() {
     assert!(stream.try_collect::<Vec<_>>().await.is_ok());
     shutdown.await.unwrap();
     let journal = f.journal().await;
-    assert_eq!((journal.len(), journal[0].status), (1, EntryStatus::Success));
+    let ends: Vec<_> = journal.iter().map(|entry| (entry.begin.statement.as_str(), entry.status)).collect();
+    let served = ("SELECT order_id FROM orders.order_events", EntryStatus::Success);
+    assert_eq!(ends, [served, ("(not parsed)", EntryStatus::Error)]);
 }

@@ -205,7 +205,7 @@ async fn what_is_not_there_is_told_by_version_only() {
         let error = f.error(&ana, &sql).await.to_string();
         let names = "there are orders.order_events.order_id, orders.order_events.price";
         assert_eq!(error, format!("column `{column}` not found; {names}"));
-        assert_eq!(f.gateway.describe(&ana, &sql).await.unwrap_err().to_string(), error);
+        assert_eq!(f.gateway.describe(&ana, &sql, None).await.unwrap_err().to_string(), error);
     }
     let bob = f.session("bob");
     let hidden = f.error(&bob, "SELECT 1 FROM orders.order_events").await;
@@ -213,7 +213,7 @@ async fn what_is_not_there_is_told_by_version_only() {
         let sql = format!("SELECT 1 FROM orders.order_events {version}");
         let error = f.error(&bob, &sql).await;
         assert_eq!((error.kind, error.to_string()), (hidden.kind, hidden.to_string()), "{version}");
-        assert_eq!(f.gateway.describe(&bob, &sql).await.unwrap_err().to_string(), hidden.to_string());
+        assert_eq!(f.gateway.describe(&bob, &sql, None).await.unwrap_err().to_string(), hidden.to_string());
     }
 }
 
@@ -222,7 +222,7 @@ async fn describing_and_running_agree_and_the_journal_names_every_snapshot() {
     let f = travelled().await;
     let ana = f.session("ana");
     let sql = "SELECT * FROM orders.order_events VERSION AS OF 0";
-    let described = f.gateway.describe(&ana, sql).await.unwrap().schema;
+    let described = f.gateway.describe(&ana, sql, None).await.unwrap().schema;
     assert_eq!(f.rows(&ana, sql).await.unwrap()[0].schema(), described);
     let three = "SELECT 1 FROM orders.order_events VERSION AS OF 0 a, orders.order_events b, \
                  orders.order_events TIMESTAMP AS OF '1970-02-15' c, orders.order_events VERSION AS OF 1 d";

@@ -184,7 +184,10 @@ impl ContextProvider for MeshContext<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.functions.scalar.get(name).cloned()
+        let function = self.functions.scalar.get(name)?;
+        // `now()` and `to_timestamp()` have the time zone within.
+        let zoned = function.inner().with_updated_config(self.options);
+        Some(zoned.map_or_else(|| Arc::clone(function), Arc::new))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

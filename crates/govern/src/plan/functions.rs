@@ -10,7 +10,12 @@ use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::functions_table::generate_series::{GenSeriesArgs, GenerateSeriesTable};
 use datafusion::logical_expr::planner::ExprPlanner;
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, Expr, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, WindowUDF,
+};
+
+use crate::wire::wire_type;
 
 /// Left out: they read or write what describes files and fields, not values.
 const WITHHELD: &[&str] = &["input_file_name", "file_row_index", "arrow_field", "arrow_metadata", "with_metadata"];
@@ -30,7 +35,11 @@ pub(crate) struct Functions {
 /// The one set of functions, made once.
 pub(crate) fn functions() -> &'static Functions {
     static FUNCTIONS: LazyLock<Functions> = LazyLock::new(|| Functions {
-        scalar: by_name(SessionStateDefaults::default_scalar_functions(), |f| (f.name(), f.aliases())),
+        scalar: {
+            let mut all = by_name(SessionStateDefaults::default_scalar_functions(), |f| (f.name(), f.aliases()));
+            all.insert(TypeOf::NAME.to_string(), Arc::new(ScalarUDF::new_from_impl(TypeOf::default())));
+            all
+        },
         higher_order: by_name(SessionStateDefaults::default_higher_order_functions(), |f| (f.name(), f.aliases())),
         aggregate: by_name(SessionStateDefaults::default_aggregate_functions(), |f| (f.name(), f.aliases())),
         window: by_name(SessionStateDefaults::default_window_functions(), |f| (f.name(), f.aliases())),
@@ -92,4 +101,39 @@ pub(crate) fn series(name: &str, args: &[Expr]) -> Result<Arc<dyn TableProvider>
     };
     let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, false)]));
     Ok(Arc::new(GenerateSeriesTable::new(schema, args)))
+}
+
+/// `arrow_typeof(x)`: the type in which `x` arrives, which for text and bytes is not the one that DataFusion works with.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TypeOf {
+    signature: Signature,
+}
+
+impl TypeOf {
+    const NAME: &str = "arrow_typeof";
+}
+
+impl Default for TypeOf {
+    fn default() -> Self {
+        TypeOf { signature: Signature::any(1, Volatility::Immutable) }
+    }
+}
+
+impl ScalarUDFImpl for TypeOf {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [field] = call.arg_fields.as_slice() else { return plan_err!("`{}` takes 1 argument", Self::NAME) };
+        Ok(ColumnarValue::Scalar(ScalarValue::from(wire_type(field.data_type()).to_string())))
+    }
 }

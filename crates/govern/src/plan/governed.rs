@@ -25,6 +25,7 @@ pub struct GovernedPlan {
     schema: SchemaRef,
     parameters: Vec<Parameter>,
     explain: Option<Explanation>,
+    time_zone: String,
 }
 
 /// What an `EXPLAIN` asked for, and its logical half.
@@ -40,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) schema: SchemaRef,
     pub(crate) parameters: Vec<Parameter>,
     pub(crate) explain: Option<Explanation>,
+    pub(crate) time_zone: String,
 }
 
 impl GovernedPlan {
@@ -50,8 +52,8 @@ impl GovernedPlan {
             Ok(true) => {}
             _ => return Err("a table that may only be aggregated is not below its guard".into()),
         }
-        let Parts { plan, scans, schema, parameters, explain } = parts;
-        Ok(GovernedPlan { plan, scans, schema, parameters, explain })
+        let Parts { plan, scans, schema, parameters, explain, time_zone } = parts;
+        Ok(GovernedPlan { plan, scans, schema, parameters, explain, time_zone })
     }
 
     /// The plan, to be bound, optimised and executed.
@@ -78,6 +80,11 @@ impl GovernedPlan {
     /// For `EXPLAIN`: the subject's own plan down to the scans, without filters and masks.
     pub fn explain_text(&self) -> Option<&str> {
         self.explain.as_ref().map(|explain| explain.text.as_str())
+    }
+
+    /// The time zone in which it was planned, and is to be executed.
+    pub fn time_zone(&self) -> &str {
+        &self.time_zone
     }
 
     /// Parameters still to be bound, `$1` first; none once values were given.

@@ -6,6 +6,7 @@ mod display;
 mod functions;
 mod governed;
 mod guard;
+mod infer;
 mod information_schema;
 mod join_only;
 mod lineage;
@@ -46,8 +47,9 @@ pub use versions::{ResolvedVersion, VersionedTable, Versions};
 
 use crate::mask::{MaskKey, Masks};
 use crate::policy::{PolicySnapshot, Subject};
-use crate::sql::{Statement, StatementKind};
+use crate::sql::{Statement, StatementKind, UTC};
 use crate::stack::deep;
+use crate::wire::wire_names;
 use context::{MeshContext, PlanRefusal, not_found, refusal};
 use governed::{Explanation, Parts};
 
@@ -62,7 +64,9 @@ pub struct Planner {
 impl Planner {
     /// A planner that hashes with `mask_key` and serves `system` beside the mesh.
     pub fn new(snapshot: Arc<PolicySnapshot>, mask_key: MaskKey, system: Arc<dyn SystemTables>) -> Self {
-        Planner { snapshot, masks: Masks::new(&mask_key), system, options: Arc::new(ConfigOptions::new()) }
+        let mut options = ConfigOptions::new();
+        options.execution.time_zone = Some(UTC.to_owned());
+        Planner { snapshot, masks: Masks::new(&mask_key), system, options: Arc::new(options) }
     }
 
     /// The snapshot that decides.
@@ -86,7 +90,8 @@ impl Planner {
         params: Option<ParamValues>,
         versions: &Versions,
     ) -> Verdict {
-        let mut context = self.context(subject);
+        let options = self.options(statement);
+        let mut context = self.context(subject, &options);
         match deep(|| self.plan(statement, &mut context, params, versions)) {
             Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
             Err(error) => self.refused(&context, &error),
@@ -99,12 +104,13 @@ impl Planner {
     ///
     /// The verdict, if one of them is hidden from the subject, may not be queried, or has no versions.
     pub fn versions(&self, statement: &Statement, subject: &Subject) -> Result<Vec<VersionedTable>, Box<Verdict>> {
-        let context = self.context(subject);
+        let options = self.options(statement);
+        let context = self.context(subject, &options);
         context.asked(statement).map_err(|error| Box::new(self.refused(&context, &error)))
     }
 
-    fn context<'a>(&'a self, subject: &'a Subject) -> MeshContext<'a> {
-        MeshContext::new(&self.snapshot, subject, self.system.as_ref(), &self.options)
+    fn context<'a>(&'a self, subject: &'a Subject, options: &'a ConfigOptions) -> MeshContext<'a> {
+        MeshContext::new(&self.snapshot, subject, self.system.as_ref(), options)
     }
 
     fn refused(&self, context: &MeshContext<'_>, error: &DataFusionError) -> Verdict {
@@ -117,6 +123,14 @@ impl Planner {
             ..Decision::default()
         };
         if undecided { Verdict::Undecided(decision) } else { Verdict::Deny(decision) }
+    }
+
+    fn options(&self, statement: &Statement) -> Arc<ConfigOptions> {
+        let mut options = Arc::clone(&self.options);
+        if options.execution.time_zone.as_deref() != Some(statement.time_zone()) {
+            Arc::make_mut(&mut options).execution.time_zone = Some(statement.time_zone().to_owned());
+        }
+        options
     }
 
     fn plan(
@@ -140,41 +154,33 @@ impl Planner {
         let view = SqlToRel::new(context).sql_statement_to_plan(query.clone())?;
         travel.check()?;
         let mut parameters = params::parameters(&view)?;
+        let schema = answer(&view, &parameters, context)?;
         let view = match params {
             Some(values) => {
-                let bound = params::bind(view, &parameters, values)?;
+                let bound = params::bind(&view, &parameters, values, &schema, |bound| answer(bound, &[], context))?;
                 parameters.clear();
                 bound
             }
             None => view,
         };
         join_only::check(&view)?;
-        let schema = self.answer(&view, &parameters)?;
         let lineage = lineage(&view)?;
         let explain = match statement.kind() {
-            StatementKind::Explain(kind) => Some(Explanation { kind: *kind, text: display::explain(&view, &lineage)? }),
+            StatementKind::Explain(kind) => {
+                Some(Explanation { kind: *kind, text: wire_names(&display::explain(&view, &lineage)?) })
+            }
             _ => None,
         };
         let view = match aggregate_only::concerns(&view)? {
-            true => aggregate_only::guard(self.analysed(view, &parameters)?)?,
+            true => aggregate_only::guard(analysed(view, &parameters, context)?)?,
             false => view,
         };
+        let time_zone = statement.time_zone().to_owned();
         let rewrite::Rewritten { plan, scans, system_tables } = rewrite::govern(view, context, &self.masks)?;
         let decision = self.decision(&scans, system_tables, &lineage);
-        let governed = GovernedPlan::new(Parts { plan, scans, schema, parameters, explain })
+        let governed = GovernedPlan::new(Parts { plan, scans, schema, parameters, explain, time_zone })
             .map_err(|problem| refusal(ReasonKind::Undecided, format!("the plan is not governed: {problem}")))?;
         Ok((governed, decision))
-    }
-
-    /// The columns of the answer: what the analyser makes of the plan. Masks change no type.
-    fn answer(&self, view: &LogicalPlan, parameters: &[Parameter]) -> Result<SchemaRef> {
-        Ok(Arc::clone(self.analysed(view.clone(), parameters)?.schema().inner()))
-    }
-
-    /// The plan with its types coerced; parameters are NULL in it, so it is what runs only where there are none.
-    fn analysed(&self, view: LogicalPlan, parameters: &[Parameter]) -> Result<LogicalPlan> {
-        let typed = params::bind_nulls(view, parameters)?;
-        Analyzer::new().execute_and_check(typed, &self.options, |_, _| {})
     }
 
     fn decision(&self, scans: &[Arc<ScanSource>], system_tables: Vec<String>, lineage: &Lineage) -> Decision {
@@ -195,6 +201,25 @@ impl Planner {
 impl std::fmt::Debug for Planner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Planner").field("policies", &self.snapshot.version()).finish_non_exhaustive()
+    }
+}
+
+/// The plan with its types coerced; parameters are NULL in it, so it is what runs only where there are none.
+fn analysed(view: LogicalPlan, parameters: &[Parameter], context: &MeshContext<'_>) -> Result<LogicalPlan> {
+    let typed = params::bind_nulls(view, parameters)?;
+    Analyzer::new().execute_and_check(typed, context.options(), |_, _| {})
+}
+
+/// The columns of the answer: what the analyser makes of the plan. Masks change no type.
+fn answer(view: &LogicalPlan, parameters: &[Parameter], context: &MeshContext<'_>) -> Result<SchemaRef> {
+    let untold = parameters.iter().find(|parameter| parameter.data_type.is_none());
+    match (analysed(view.clone(), parameters, context), untold) {
+        (Ok(analysed), _) => Ok(Arc::clone(analysed.schema().inner())),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(Parameter { name, .. })) => {
+            let Reason { kind, message } = reason(&error);
+            Err(refusal(kind, format!("{message}; nothing tells the type of `{name}`: write `CAST({name} AS …)`")))
+        }
     }
 }
 
@@ -223,7 +248,7 @@ fn reason(error: &DataFusionError) -> Reason {
         }
         other => (ReasonKind::Invalid, other.message().into_owned()),
     };
-    Reason { kind, message: tidy(&message) }
+    Reason { kind, message: wire_names(&tidy(&message)) }
 }
 
 /// A column that is not there is answered with all those that are: visible ones, no guesses.

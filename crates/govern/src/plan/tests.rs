@@ -1,10 +1,11 @@
 mod kinds;
 mod mesh;
+mod parameters;
 mod surface;
+mod time_zone;
 mod travel;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 
 use super::*;
 use crate::policy::Disclosure;
@@ -135,56 +136,6 @@ fn a_cte_may_shadow_a_table_but_not_unhide_one() {
     assert_eq!(tables("WITH events AS (SELECT 1 AS a) SELECT a FROM events"), "");
     let missing = denied("WITH salaries AS (SELECT * FROM hr.salaries) SELECT * FROM salaries");
     assert!(missing.starts_with("not-found: table `hr.salaries` not found"), "{missing}");
-}
-
-#[test]
-fn parameters_are_inferred_and_bound() {
-    let sql = "SELECT id, ? AS what FROM orders.events WHERE qty > ? AND amount < ? LIMIT ?";
-    let (plan, _) = permitted(sql);
-    let types: Vec<_> = plan.parameters().iter().map(|p| (p.name.clone(), p.data_type.clone())).collect();
-    let expect = [
-        ("$1", None),
-        ("$2", Some(DataType::Int32)),
-        ("$3", Some(DataType::Decimal128(12, 2))),
-        ("$4", Some(DataType::Int64)),
-    ];
-    assert_eq!(types, expect.map(|(name, data_type)| (name.to_string(), data_type)));
-    assert_eq!(plan.schema().field(1).data_type(), &DataType::Utf8);
-    assert_eq!(parameter_schema(plan.parameters()).fields().len(), 4);
-    assert!(permitted("SELECT 1").0.parameters().is_empty());
-
-    let bind = |values: Vec<ScalarValue>| planner().govern(&parsed(sql), &ana(), Some(ParamValues::from(values)));
-    let values = vec![
-        ScalarValue::from("x"),
-        ScalarValue::Int64(Some(3)),
-        ScalarValue::Float64(Some(1.5)),
-        ScalarValue::Int64(Some(10)),
-    ];
-    let Verdict::Permit(plan, _) = bind(values) else { panic!() };
-    assert!(plan.parameters().is_empty());
-    let text = plan.logical().display_indent().to_string();
-    assert!(text.contains("events.qty > Int32(3)") && !text.contains('$'), "{text}");
-    let few = bind(vec![ScalarValue::from("x")]);
-    let message = &few.decision().reason.as_ref().unwrap().message;
-    assert_eq!(message, "the statement has 4 parameters, 1 values were bound");
-    assert!(denied("SELECT $0").starts_with("invalid: "));
-    assert!(denied("SELECT $5000").starts_with("invalid: parameter `$5000` is out of range"));
-}
-
-#[test]
-fn describing_and_running_give_the_same_columns() {
-    for (sql, value) in [
-        ("SELECT qty + ? FROM orders.events", ScalarValue::Int64(Some(3))),
-        ("SELECT nullif(qty, 5) FROM orders.events WHERE qty BETWEEN ? AND 7", ScalarValue::Int64(Some(3))),
-        ("SELECT qty FROM orders.events WHERE id = ?", ScalarValue::from("x")),
-    ] {
-        let described = permitted(sql).0;
-        let bound = planner().govern(&parsed(sql), &ana(), Some(ParamValues::from(vec![value])));
-        let Verdict::Permit(bound, _) = bound else { panic!("{sql}") };
-        let types =
-            |plan: &GovernedPlan| plan.schema().fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
-        assert_eq!(types(&described), types(&bound), "{sql}");
-    }
 }
 
 #[test]

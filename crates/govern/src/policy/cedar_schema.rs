@@ -39,7 +39,7 @@ pub(crate) fn policy_tables<'a>(served: impl Iterator<Item = &'a Arc<Table>>) ->
             );
             continue;
         }
-        let row_type = format!("Row::{}", row_type_name(table));
+        let row_type = format!("Row::{}", table.name.in_policies());
         if let Some((other, other_file)) = by_type.insert(row_type.clone(), (id.clone(), file.to_string())) {
             let message = format!("tables `{other}` ({other_file}) and `{id}` would both be `{row_type}` in policies");
             let hint = "rename one of them: domain and table are joined with `_`";
@@ -50,11 +50,6 @@ pub(crate) fn policy_tables<'a>(served: impl Iterator<Item = &'a Arc<Table>>) ->
         tables.insert(id.clone(), PolicyTable { table: table.clone(), id, row_type, columns });
     }
     if findings.is_empty() { Ok(tables) } else { Err(findings) }
-}
-
-fn row_type_name(table: &Table) -> String {
-    let name = format!("{}_{}", table.name.domain, table.name.table);
-    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
 }
 
 /// The tags of a column in policies: its own, and `pii` where the contract says so.

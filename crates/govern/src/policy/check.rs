@@ -30,6 +30,8 @@ pub(crate) struct Checked {
     pub(crate) findings: Vec<Finding>,
     /// Whether a withheld contract is reason enough for the policy to apply to nothing that is served.
     pub(crate) may_be_idle: bool,
+    /// Columns that a served table does not have, and no withheld contract explains.
+    pub(crate) gone: Vec<Finding>,
 }
 
 /// A complaint about a place in a policy: the text to look for, what is wrong, what to do.
@@ -46,6 +48,8 @@ struct Unknown<'a> {
     withheld: Option<&'a Withheld>,
     /// Whether it is a column that a policy's rows might have.
     is_column: bool,
+    /// Whether it is a column that a contract may have dropped.
+    is_gone: bool,
 }
 
 impl Unknown<'_> {
@@ -67,22 +71,35 @@ impl Complaint {
     }
 }
 
+impl Checked {
+    fn add(&mut self, finding: Finding) {
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn report(&mut self, unknown: Unknown<'_>, policy: &LoadedPolicy) {
+        let is_gone = unknown.is_gone && unknown.withheld.is_none();
+        let finding = unknown.finding(policy);
+        match is_gone {
+            true if self.gone.contains(&finding) => {}
+            true => self.gone.push(finding),
+            false => self.add(finding),
+        }
+    }
+}
+
 impl<'a> Checker<'a> {
     /// All complaints about a policy that passed validation, or failed it only because nothing served is its matter.
     pub(crate) fn check(&self, policy: &LoadedPolicy, clauses: &[Clause]) -> Checked {
         let scope = self.missing.scope(&policy.policy, self.tables);
-        let mut checked = Checked { findings: Vec::new(), may_be_idle: scope.is_some() };
-        let mut report = |finding: Finding| {
-            if !checked.findings.contains(&finding) {
-                checked.findings.push(finding);
-            }
-        };
+        let mut checked = Checked { may_be_idle: scope.is_some(), ..Checked::default() };
         for uid in policy.policy.entity_literals() {
-            self.check_literal(&uid).into_iter().for_each(|unknown| report(unknown.finding(policy)));
+            self.check_literal(&uid).into_iter().for_each(|unknown| checked.report(unknown, policy));
         }
         let rows = missing::row_types(&policy.policy, clauses).into_iter();
-        rows.filter_map(|row| self.check_row_type(row)).for_each(|unknown| report(unknown.finding(policy)));
-        self.check_named_column(policy).into_iter().for_each(|c| report(c.finding(policy)));
+        rows.filter_map(|row| self.check_row_type(row)).for_each(|unknown| checked.report(unknown, policy));
+        self.check_named_column(policy).into_iter().for_each(|c| checked.add(c.finding(policy)));
         let (mut tables, mut about_rows) = self.row_tables(policy);
         let shaped = tables.clone();
         if policy.policy.get_valid_request_envs(self.schema).next().is_none() && reads_rows(&policy.policy) {
@@ -96,11 +113,11 @@ impl<'a> Checker<'a> {
                     unknown.withheld = scope.or(unknown.withheld);
                 }
                 checked.may_be_idle |= unknown.withheld.is_some();
-                report(unknown.finding(policy));
+                checked.report(unknown, policy);
             }
             for table in &shaped {
                 if let Err(c) = (Shape { table }).truth(e) {
-                    report(c.finding(policy));
+                    checked.add(c.finding(policy));
                 }
             }
         }
@@ -139,7 +156,8 @@ impl<'a> Checker<'a> {
         let about = format!("{kind}::\"{}\"", uid.id().escaped());
         let name = format!("`{about}`");
         let complaint = || Complaint { message: format!("there is no `{about}`"), about: about.clone(), hint };
-        (!known).then(|| Unknown { complaint: complaint(), name, withheld, is_column: false })
+        let is_gone = kind == "Column" && split_column(id).is_some_and(|(table, _)| self.tables.contains_key(table));
+        (!known).then(|| Unknown { complaint: complaint(), name, withheld, is_column: false, is_gone })
     }
 
     /// A `Row` type that is declared only because policies name it.
@@ -150,7 +168,7 @@ impl<'a> Checker<'a> {
         let message = format!("there is no `{name}`");
         let complaint = Complaint { about: name.clone(), message, hint: "name a table's rows as `Row::domain_table`" };
         let withheld = self.missing.row_type(&name);
-        Some(Unknown { complaint, name: format!("`{name}`"), withheld, is_column: false })
+        Some(Unknown { complaint, name: format!("`{name}`"), withheld, is_column: false, is_gone: false })
     }
 
     fn knows_table(&self, id: &str) -> bool {
@@ -206,7 +224,13 @@ impl<'a> Checker<'a> {
                 let is_column = about_rows && matches!(expr.as_ref(), Cedar::Var(Var::Resource));
                 let complaint = Complaint { about: format!("has {name}"), message, hint: "check the spelling" };
                 let withheld = if is_column { self.missing.word(name) } else { None };
-                complaints.push(Unknown { complaint, name: format!("column `{name}`"), withheld, is_column });
+                complaints.push(Unknown {
+                    complaint,
+                    name: format!("column `{name}`"),
+                    withheld,
+                    is_column,
+                    is_gone: is_column,
+                });
             }
         }
         complaints

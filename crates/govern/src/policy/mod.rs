@@ -8,6 +8,7 @@
 mod cache;
 mod cedar_schema;
 mod check;
+mod closed;
 mod columns;
 mod decide;
 mod decision;

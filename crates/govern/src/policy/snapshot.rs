@@ -11,6 +11,7 @@ use portcullis_contract::{Catalogue, Finding, Position, SourceFile, Table};
 use super::cache::{Cache, Key};
 use super::cedar_schema;
 use super::check::Checker;
+use super::closed::{Closed, close};
 use super::decide::{Asker, CompiledTable, Rules, undecided};
 use super::decision::{Access, TableAction, TableDecision};
 use super::load::{self, LoadedPolicy};
@@ -37,7 +38,8 @@ pub struct PolicySources {
 pub struct Compiled {
     /// The snapshot.
     pub snapshot: PolicySnapshot,
-    /// What is odd, but harmless: also policies that name what a withheld contract would have been.
+    /// What does not refuse the set: policies that name what a withheld contract would have been, and, as errors, those
+    /// that are closed.
     pub warnings: Vec<Finding>,
 }
 
@@ -108,14 +110,17 @@ impl PolicySnapshot {
         let mut infos = Vec::new();
         let mut warnings = Vec::new();
         for (policy, clauses) in loaded {
-            let found = examine(&policy, &clauses, &validator, &checker);
-            let (errors, warned): (Vec<_>, Vec<_>) = found.into_iter().partition(Finding::is_error);
-            findings.extend(errors);
-            warnings.extend(warned);
+            let Examined { fatal, odd, closed } = examine(&policy, &clauses, &validator, &checker);
+            findings.extend(fatal);
+            warnings.extend(odd);
             let effect = if policy.policy.effect() == Effect::Permit { "permit" } else { "forbid" };
             let position = policy.place.position();
             infos.push(PolicyInfo { id: policy.id.clone(), effect, position, text: policy.place.text() });
-            policies.push(IndexedPolicy::new(policy.id, policy.policy, &clauses));
+            policies.extend(match closed {
+                None => Some(IndexedPolicy::new(policy.id, policy.policy, &clauses)),
+                Some(Closed::Everything(closed)) => Some(IndexedPolicy::new(policy.id, *closed, &[])),
+                Some(Closed::Nothing) => None,
+            });
         }
         let mut compiled = BTreeMap::new();
         for (id, table) in tables {
@@ -270,19 +275,45 @@ fn with_clauses(loaded: Vec<LoadedPolicy>) -> (Vec<(LoadedPolicy, Vec<Clause>)>,
     (policies, findings)
 }
 
+/// What came of looking at a policy.
+#[derive(Default)]
+struct Examined {
+    /// What refuses the set.
+    fatal: Vec<Finding>,
+    /// What does not.
+    odd: Vec<Finding>,
+    /// How the policy is in force, where that is not as it is written.
+    closed: Option<Closed>,
+}
+
 /// What is wrong with a policy, or odd.
-fn examine(policy: &LoadedPolicy, clauses: &[Clause], validator: &Validator, checker: &Checker<'_>) -> Vec<Finding> {
+fn examine(policy: &LoadedPolicy, clauses: &[Clause], validator: &Validator, checker: &Checker<'_>) -> Examined {
     let validity = load::validate(policy, validator);
-    if validity.findings.is_empty() {
-        return checker.check(policy, clauses).findings;
+    let is_impossible = !validity.findings.is_empty();
+    if is_impossible && !validity.only_impossible {
+        return Examined { fatal: validity.findings, ..Examined::default() };
     }
-    if validity.only_impossible {
-        let checked = checker.check(policy, clauses);
-        if checked.may_be_idle && !checked.findings.iter().any(Finding::is_error) {
-            return checked.findings;
-        }
+    let checked = checker.check(policy, clauses);
+    let (mut fatal, mut odd): (Vec<_>, Vec<_>) = checked.findings.into_iter().partition(Finding::is_error);
+    let explained = checked.gone.is_empty() && (!is_impossible || checked.may_be_idle);
+    if explained && (fatal.is_empty() || !is_impossible) {
+        return Examined { fatal, odd, closed: None };
     }
-    validity.findings
+    let doubts = if is_impossible { validity.findings } else { checked.gone };
+    let closed = close(policy, is_impossible).filter(|closed| fatal.is_empty() && is_valid(closed, policy, validator));
+    match &closed {
+        Some(closed) => odd.extend(doubts.into_iter().chain([closed.finding(policy)])),
+        None if is_impossible => fatal = doubts,
+        None => fatal.extend(doubts),
+    }
+    Examined { fatal, odd, closed }
+}
+
+/// Whether a policy is one in its closed form: what is wrong may stand in its scope.
+fn is_valid(closed: &Closed, policy: &LoadedPolicy, validator: &Validator) -> bool {
+    let Closed::Everything(closed) = closed else { return true };
+    let closed = LoadedPolicy { policy: closed.as_ref().clone(), ..policy.clone() };
+    load::validate(&closed, validator).findings.is_empty()
 }
 
 /// A digest of everything that decisions follow from.

@@ -22,11 +22,23 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
             check_query(query)?;
             let statement = Arc::new(statement);
             let written = Written::Sql(Arc::clone(&statement));
-            Ok(Statement { kind: StatementKind::Query, query: Some(statement), written, subject: None })
+            Ok(Statement {
+                kind: StatementKind::Query,
+                query: Some(statement),
+                written,
+                subject: None,
+                time_zone: None,
+            })
         }
         Ast::Set(set) => {
             let kind = StatementKind::Set(setting(set)?);
-            Ok(Statement { kind, query: None, written: Written::Sql(Arc::new(statement)), subject: None })
+            Ok(Statement {
+                kind,
+                query: None,
+                written: Written::Sql(Arc::new(statement)),
+                subject: None,
+                time_zone: None,
+            })
         }
         Ast::ShowTables { .. }
         | Ast::ShowSchemas { .. }
@@ -61,7 +73,13 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
             }
             let query = Arc::new(*inner);
             let written = Written::Explain(Arc::clone(&query));
-            Ok(Statement { kind: StatementKind::Explain(kind), query: Some(query), written, subject: None })
+            Ok(Statement {
+                kind: StatementKind::Explain(kind),
+                query: Some(query),
+                written,
+                subject: None,
+                time_zone: None,
+            })
         }
         _ => Err(GovernError::refused("EXPLAIN of anything but a query", "explain a SELECT, VALUES or WITH query")),
     }

@@ -35,7 +35,11 @@ pub struct Statement {
     query: Option<Arc<ast::Statement>>,
     /// A table that must exist for the statement to mean anything.
     subject: Option<ast::ObjectName>,
+    time_zone: Option<Arc<str>>,
 }
+
+/// The time zone of a statement that is given no other.
+pub const UTC: &str = "+00:00";
 
 #[derive(Debug, Clone)]
 enum Written {
@@ -134,6 +138,18 @@ fn syntax(error: datafusion::common::DataFusionError) -> GovernError {
 }
 
 impl Statement {
+    /// The statement as read in this time zone, an IANA name or an offset.
+    #[must_use]
+    pub fn in_time_zone(mut self, zone: &str) -> Statement {
+        self.time_zone = Some(zone.into());
+        self
+    }
+
+    /// The time zone of its times without one: [`UTC`] unless it was given another.
+    pub fn time_zone(&self) -> &str {
+        self.time_zone.as_deref().unwrap_or(UTC)
+    }
+
     /// What kind of statement it is.
     pub fn kind(&self) -> &StatementKind {
         &self.kind

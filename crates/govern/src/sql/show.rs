@@ -46,7 +46,13 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
     };
     let query = Parser::parse_sql(&DIALECT, &sql).ok().and_then(|mut parsed| parsed.pop());
     let Some(query) = query else { return Err(GovernError::Syntax { message: "unusual name in SHOW".into() }) };
-    Ok(Statement { kind, query: Some(Arc::new(query)), written: Written::Sql(Arc::new(statement)), subject })
+    Ok(Statement {
+        kind,
+        query: Some(Arc::new(query)),
+        written: Written::Sql(Arc::new(statement)),
+        subject,
+        time_zone: None,
+    })
 }
 
 fn tables(options: &ShowStatementOptions) -> Result<String, GovernError> {

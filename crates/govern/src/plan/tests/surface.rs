@@ -183,7 +183,14 @@ fn a_plan_that_was_not_rewritten_is_no_governed_plan() {
     let statement = parsed("SELECT * FROM orders.events");
     let view = SqlToRel::new(&context).sql_statement_to_plan(statement.query().unwrap().clone()).unwrap();
     let schema = view.schema().inner().clone();
-    let parts = |plan, scans| Parts { plan, scans, schema: schema.clone(), parameters: vec![], explain: None };
+    let parts = |plan, scans| Parts {
+        plan,
+        scans,
+        schema: schema.clone(),
+        parameters: vec![],
+        explain: None,
+        time_zone: String::new(),
+    };
     let problem = GovernedPlan::new(parts(view.clone(), vec![])).unwrap_err();
     assert_eq!(problem, "scan of `orders.events` is unknown");
     let done = rewrite::govern(view.clone(), &context, &planner.masks).unwrap();

@@ -1,6 +1,7 @@
 //! Tests of policies as a whole, over a small mesh made here.
 
 mod cache;
+mod closed;
 mod demo;
 mod filters;
 mod fuzz;
@@ -20,7 +21,7 @@ use portcullis_contract::{
     StoreOptions, Table, TableFormat, TableName, Version,
 };
 
-use super::{AttributeValue, PolicySnapshot, PolicySources, Principal, RequestContext, RowFilter, Subject};
+use super::{AttributeValue, Compiled, PolicySnapshot, PolicySources, Principal, RequestContext, RowFilter, Subject};
 
 pub(super) const VOCABULARY: &str = "
 groups:
@@ -140,12 +141,16 @@ pub(super) fn mesh() -> Vec<Arc<Table>> {
 }
 
 pub(super) fn compile_over(tables: Vec<Arc<Table>>, policies: &str) -> Result<PolicySnapshot, Vec<Finding>> {
+    compiled_over(tables, policies).map(|compiled| compiled.snapshot)
+}
+
+pub(super) fn compiled_over(tables: Vec<Arc<Table>>, policies: &str) -> Result<Compiled, Vec<Finding>> {
     let sources = PolicySources {
         policies: vec![SourceFile::new("policies/a.cedar", policies)],
         vocabulary: Some(SourceFile::new("policies/vocabulary.yaml", VOCABULARY)),
     };
     let catalogue = Arc::new(Catalogue::build(&[], None));
-    PolicySnapshot::compile_for(catalogue, tables, &sources).map(|compiled| compiled.snapshot)
+    PolicySnapshot::compile_for(catalogue, tables, &sources)
 }
 
 pub(super) fn compile(policies: &str) -> PolicySnapshot {

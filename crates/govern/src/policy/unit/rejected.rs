@@ -1,8 +1,9 @@
 use super::*;
 
-/// The findings for a policy file.
+/// The errors for a policy file, whether they refuse it or not.
 fn findings(policies: &str) -> String {
-    match compile_over(mesh(), policies) {
+    match compiled_over(mesh(), policies) {
+        Ok(compiled) if compiled.warnings.iter().any(Finding::is_error) => lines(&compiled.warnings),
         Ok(_) => "accepted".to_owned(),
         Err(findings) => lines(&findings),
     }
