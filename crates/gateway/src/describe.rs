@@ -36,7 +36,7 @@ pub(crate) async fn describe(gateway: &Gateway, session: &Session, sql: &str) ->
         let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
         return Ok(Described { schema, parameters, sets_option: true });
     }
-    let plan = match pipeline::govern(gateway, &state, &statement, &subject, None).await? {
+    let plan = match pipeline::govern(gateway.engine(), &state, &statement, &subject, None).await? {
         Verdict::Permit(plan, _) => plan,
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };

@@ -10,6 +10,7 @@
 
 mod access;
 mod check;
+mod clock;
 pub mod config;
 mod credentials;
 mod describe;
@@ -27,6 +28,7 @@ mod record;
 mod session;
 mod settings;
 mod signer;
+mod standing;
 mod state;
 mod stream;
 mod system;

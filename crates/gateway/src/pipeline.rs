@@ -13,6 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
+use portcullis_engine::Engine;
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
@@ -27,7 +28,7 @@ use crate::record;
 use crate::session::Session;
 use crate::settings;
 use crate::state::State;
-use crate::stream::{Batches, QueryStream};
+use crate::stream::{Batches, QueryStream, Revoked};
 
 /// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
 const UNPARSED: &str = "(not parsed)";
@@ -40,6 +41,7 @@ pub(crate) async fn run(
     bound: Option<RecordBatch>,
 ) -> Result<QueryStream, GatewayError> {
     let turn = gateway.turns().take().await?;
+    let standing = gateway.standing();
     let state = gateway.state();
     let subject = gateway.subject(&state, session)?;
     let query = Query::new(gateway, session, &state, &subject);
@@ -58,7 +60,7 @@ pub(crate) async fn run(
         return query.set(setting, turn).await;
     }
 
-    let (plan, decision) = match govern(gateway, &state, &statement, &subject, values).await {
+    let (plan, decision) = match govern(gateway.engine(), &state, &statement, &subject, values.clone()).await {
         Ok(Verdict::Permit(plan, decision)) => (plan, decision),
         Ok(Verdict::Deny(decision)) => return query.refuse_decided(Decided::Denied, &decision).await,
         Ok(Verdict::Undecided(decision)) => return query.refuse_decided(Decided::Undecided, &decision).await,
@@ -68,19 +70,20 @@ pub(crate) async fn run(
         let message = format!("the statement has {} parameters, and none were bound", plan.parameters().len());
         return query.refuse(GatewayError::invalid(message)).await;
     }
-    query.execute(&plan, &decision, turn).await
+    let revoked = Box::pin(standing.revoked(statement, session.clone(), subject.clone(), values, decision.clone()));
+    query.execute(&plan, &decision, turn, revoked).await
 }
 
 /// Governs a statement, once it is known which versions of tables it means. Tables of `system` may read files for their
 /// rows, so such statements leave the async threads.
 pub(crate) async fn govern(
-    gateway: &Gateway,
+    engine: &Engine,
     state: &Arc<State>,
     statement: &Statement,
     subject: &Subject,
     values: Option<datafusion::common::ParamValues>,
 ) -> Result<Verdict, GatewayError> {
-    let versions = match versions(gateway, state, statement, subject).await? {
+    let versions = match versions(engine, state, statement, subject).await? {
         Ok(versions) => versions,
         Err(refused) => return Ok(*refused),
     };
@@ -97,7 +100,7 @@ pub(crate) async fn govern(
 /// The versions that a statement means, looked up in tables that the subject may query and in no others; or the verdict
 /// on one that it may not.
 async fn versions(
-    gateway: &Gateway,
+    engine: &Engine,
     state: &State,
     statement: &Statement,
     subject: &Subject,
@@ -106,7 +109,7 @@ async fn versions(
         Ok(asked) => asked,
         Err(refused) => return Ok(Err(refused)),
     };
-    let find = asked.iter().map(async |asked| gateway.engine().resolve(&asked.table, &asked.as_of).await);
+    let find = asked.iter().map(async |asked| engine.resolve(&asked.table, &asked.as_of).await);
     let found = try_join_all(find).await?;
     let mut versions = Versions::default();
     asked.iter().zip(found).for_each(|(asked, found)| versions.insert(asked, found));
@@ -141,6 +144,7 @@ impl<'a> Query<'a> {
         plan: &GovernedPlan,
         decision: &Decision,
         turn: OwnedSemaphorePermit,
+        revoked: Revoked,
     ) -> Result<QueryStream, GatewayError> {
         let engine = self.gateway.engine();
         let bound = match engine.prepare(plan).await {
@@ -168,7 +172,7 @@ impl<'a> Query<'a> {
                 }
             },
         };
-        Ok(QueryStream::new(schema, batches, entry, turn, limit))
+        Ok(QueryStream::new(schema, batches, entry, turn, limit, revoked))
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
@@ -180,7 +184,8 @@ impl<'a> Query<'a> {
         let entry = self.gateway.journal().begin(self.record).await?;
         settings::apply(self.gateway.options(), self.session, setting);
         let (schema, limit): (SchemaRef, _) = (settings::schema(), self.gateway.config().limits.query_time.duration());
-        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit))
+        let never = Box::pin(std::future::pending());
+        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit, never))
     }
 
     fn decided(

@@ -13,6 +13,8 @@ use tokio::time::{Sleep, sleep};
 
 use crate::error::{ErrorKind, GatewayError};
 
+/// Ends when the rows may not go on.
+pub(crate) type Revoked = Pin<Box<dyn Future<Output = GatewayError> + Send>>;
 pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, GatewayError>> + Send>>;
 
 /// Governed, scrubbed batches. Dropping it stops the work and is recorded as `cancelled`.
@@ -22,6 +24,7 @@ pub struct QueryStream {
     batches: Batches,
     deadline: Pin<Box<Sleep>>,
     limit: Duration,
+    revoked: Revoked,
     /// None once the end is recorded.
     open: Option<Open>,
 }
@@ -42,6 +45,7 @@ impl QueryStream {
         entry: OpenEntry,
         turn: OwnedSemaphorePermit,
         limit: Duration,
+        revoked: Revoked,
     ) -> QueryStream {
         QueryStream {
             query_id: entry.query_id().to_owned(),
@@ -49,6 +53,7 @@ impl QueryStream {
             batches,
             deadline: Box::pin(sleep(limit)),
             limit,
+            revoked,
             open: Some(Open { entry, rows: 0, bytes: 0, _turn: turn }),
         }
     }
@@ -71,6 +76,7 @@ impl QueryStream {
         }
         // The work behind the stream stops now, not when the client lets go of it.
         self.batches = Box::pin(futures::stream::empty());
+        self.revoked = Box::pin(std::future::pending());
     }
 
     fn fail(&mut self, error: GatewayError) -> Poll<Option<Result<RecordBatch, GatewayError>>> {
@@ -90,6 +96,9 @@ impl Stream for QueryStream {
         if self.deadline.as_mut().poll(context).is_ready() {
             let message = format!("the query ran longer than the limit of {:?}, and was stopped", self.limit);
             return self.fail(GatewayError::new(ErrorKind::ResourceExhausted, message));
+        }
+        if let Poll::Ready(error) = self.revoked.as_mut().poll(context) {
+            return self.fail(error);
         }
         match self.batches.as_mut().poll_next(context) {
             Poll::Ready(Some(Ok(batch))) => {

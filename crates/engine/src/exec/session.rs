@@ -12,6 +12,7 @@ use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::prelude::SessionConfig;
 
 use super::limits::EngineLimits;
+use super::redact::LogValues;
 use super::spill::SpillDir;
 
 /// Creates the state of each query from one template.
@@ -49,7 +50,8 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_target_partitions(limits.target_partitions.max(1))
         .with_batch_size(limits.batch_size.max(1))
         .with_information_schema(false)
-        .with_create_default_catalog_and_schema(false);
+        .with_create_default_catalog_and_schema(false)
+        .with_extension(Arc::new(LogValues(limits.log_values)));
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;
     // Costs more than it gives: predicates come in a good order.
