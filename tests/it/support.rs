@@ -113,6 +113,15 @@ pub fn copy_of_mesh() -> tempfile::TempDir {
     directory
 }
 
+/// A mesh directory with a lake of its own, for tests that write into it.
+pub fn mesh_with_own_lake(events: u64) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    copy_mesh_files(directory.path());
+    let mesh = directory.path().to_owned();
+    aside(|| block_on(portcullis::demo::lake::ensure(&mesh, events, true)).unwrap());
+    directory
+}
+
 /// A gateway over a mesh directory, without watching its files.
 pub async fn open(mesh: &Path) -> Result<Arc<Gateway>, GatewayError> {
     let mut config = Config::load(mesh)?;

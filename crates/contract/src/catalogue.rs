@@ -134,7 +134,7 @@ fn tables(contract: &Arc<Contract>, sources: &Sources) -> Result<Vec<Table>, Vec
     let mut errors = Vec::new();
     for port in &ports {
         let PortKind::Table(format) = port.kind else { continue };
-        match sources.resolve(port) {
+        match sources.resolve(contract, port) {
             Ok(source) => tables.push(Table {
                 name: names::bare(contract, port, ports.len()),
                 aliases: Vec::new(),

@@ -1,5 +1,7 @@
 //! Connections: the physical stores and catalogues of the platform, with secrets by reference only.
 
+use std::collections::BTreeMap;
+
 use crate::finding::Position;
 
 pub(crate) mod read;
@@ -11,6 +13,9 @@ pub struct Connection {
     pub name: String,
     /// What it connects to.
     pub kind: ConnectionKind,
+    /// The directories of each domain, where the connection is divided among domains: tables of a domain, and the files
+    /// that their metadata names, lie in one of them. None: a table's files lie below its own directory.
+    pub domains: Option<BTreeMap<String, Vec<String>>>,
     /// Where it is declared.
     pub position: Position,
 }

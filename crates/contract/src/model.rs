@@ -378,6 +378,8 @@ pub struct Source {
     pub connection: Arc<Connection>,
     /// Place within it.
     pub path: SourcePath,
+    /// The directories of the table's domain, where the connection is divided among domains ([`Connection::domains`]).
+    pub granted: Option<Vec<String>>,
 }
 
 /// A place within a connection.

@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
-use crate::gateway::{Gateway, now_ms};
+use crate::gateway::Gateway;
 use crate::identity;
 use crate::refusals::{Refusal, What};
 use crate::session::Session;
-use crate::signer::{Broken, Claims, is_own_token};
+use crate::signer::{Broken, Claims, Window, is_own_token};
 use crate::state::State;
+
+/// How far the clocks of replicas may be apart.
+const SKEW_MS: i64 = 60_000;
 
 impl Gateway {
     /// Checks a password. A refusal is in the audit journal.
@@ -49,7 +52,7 @@ impl Gateway {
     ///
     /// `Unauthenticated` if the user has been removed meanwhile.
     pub fn issue_token(&self, session: &Session) -> Result<String, GatewayError> {
-        let now_ms = now_ms();
+        let now_ms = self.clock.now_ms();
         let claims = Claims {
             user: session.user().to_owned(),
             session: session.id().to_owned(),
@@ -83,7 +86,7 @@ impl Gateway {
     }
 
     async fn claimed_session(&self, token: &str) -> Result<Session, GatewayError> {
-        let (verified, rules) = self.identity.verify(token, now_ms()).await?;
+        let (verified, rules) = self.identity.verify(token, self.clock.now_ms()).await?;
         let state = self.state();
         let principal = identity::principal(rules, &verified.claims, &state.snapshot)?;
         if state.users.get(&principal.id).is_some() {
@@ -100,9 +103,14 @@ impl Gateway {
     /// The session that a token of the gateway's own stands for; where it is refused (it is forged or expired, or its user
     /// was removed or has another password now), with the user that a genuine one names.
     fn own_session(&self, token: &str) -> Result<Session, (Option<String>, GatewayError)> {
-        let (claims, expires_ms) = self.signer.claims(token, now_ms()).map_err(|broken| match broken {
-            Broken::Expired => (None, GatewayError::unauthenticated("the token has expired: log in again")),
-            Broken::Forged => (None, GatewayError::unauthenticated("the token is not valid: log in again")),
+        let window = self.window(self.config().identity.token_lifetime);
+        let (claims, expires_ms) = self.signer.claims(token, window).map_err(|broken| {
+            let message = match broken {
+                Broken::Expired => "the token has expired: log in again",
+                Broken::Early => "the token is of a time that has not come: log in again",
+                Broken::Forged => "the token is not valid: log in again",
+            };
+            (None, GatewayError::unauthenticated(message))
         })?;
         let refused = |error| (Some(claims.user.clone()), error);
         let credential = self.credential(&self.state(), &claims.user).map_err(refused)?;
@@ -122,7 +130,7 @@ impl Gateway {
     /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
     /// read it.
     pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, "", payload, after(now_ms(), self.config().identity.handle_lifetime))
+        self.signer.seal(kind, "", payload, after(self.clock.now_ms(), self.config().identity.handle_lifetime))
     }
 
     /// The payload of something sealed.
@@ -136,7 +144,12 @@ impl Gateway {
 
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
     pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, session.user(), payload, after(now_ms(), self.config().identity.handle_lifetime))
+        self.signer.seal(
+            kind,
+            session.user(),
+            payload,
+            after(self.clock.now_ms(), self.config().identity.handle_lifetime),
+        )
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.
@@ -148,9 +161,18 @@ impl Gateway {
         self.open_seal(kind, session.user(), sealed)
     }
 
+    /// When something may expire that was made no longer than `lifetime` ago, and is still of use.
+    fn window(&self, lifetime: Span) -> Window {
+        let now_ms = self.clock.now_ms();
+        Window { now_ms, latest_ms: after(now_ms, lifetime).saturating_add(SKEW_MS) }
+    }
+
     fn open_seal(&self, kind: &str, audience: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
-        match self.signer.unseal(kind, audience, sealed, now_ms()) {
+        match self.signer.unseal(kind, audience, sealed, self.window(self.config().identity.handle_lifetime)) {
             Ok((payload, _)) => Ok(payload.to_vec()),
+            Err(Broken::Early) => {
+                Err(GatewayError::invalid(format!("the {kind} is of a time that has not come: ask for a new one")))
+            }
             Err(Broken::Expired) => Err(GatewayError::invalid(format!("the {kind} has expired: ask for a new one"))),
             Err(Broken::Forged) => {
                 let message = format!("the {kind} is not one that this gateway made for this principal");

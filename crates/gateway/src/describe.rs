@@ -46,7 +46,7 @@ pub(crate) async fn describe(
         return Ok(Described { schema, parameters, sets_option: true, notices: Vec::new() });
     }
     let values = parameters::values(bound.as_ref())?;
-    let (plan, decision) = match pipeline::govern(gateway, &state, &statement, &subject, values).await? {
+    let (plan, decision) = match pipeline::govern(gateway.engine(), &state, &statement, &subject, values).await? {
         Verdict::Permit(plan, decision) => (plan, decision),
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };

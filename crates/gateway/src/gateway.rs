@@ -13,6 +13,7 @@ use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
 use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, SystemTables, UTC, sql};
 
 use crate::access::{self, AccessReport, TableReport};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::removed;
 use crate::describe::{self, Described};
@@ -23,6 +24,7 @@ use crate::options::{OptionStore, SessionOptions};
 use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
+use crate::standing::Standing;
 use crate::state::{Current, Parts, Reload, State};
 use crate::stream::QueryStream;
 use crate::system::Surroundings;
@@ -38,13 +40,14 @@ pub struct Gateway {
     mesh_dir: PathBuf,
     config: Config,
     parts: Parts,
-    current: Current,
+    current: Arc<Current>,
+    pub(crate) clock: Clock,
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
     pub(crate) signer: Signer,
     options: OptionStore,
     turns: Turns,
-    engine: Engine,
+    engine: Arc<Engine>,
     journal: Journal,
     pub(crate) refusals: Arc<Refusals>,
 }
@@ -85,7 +88,7 @@ impl Gateway {
             GatewayError::invalid(message).with_findings(findings)
         })?;
         let identity = Identity::new(&config.identity)?;
-        let engine = engine(&mesh_dir, &config)?;
+        let engine = Arc::new(engine(&mesh_dir, &config)?);
         let options = JournalOptions {
             segment_bytes: config.audit.segment_size.bytes(),
             segment_age: config.audit.segment_age.duration(),
@@ -99,7 +102,8 @@ impl Gateway {
             identity,
             options: OptionStore::new(config.identity.session_options, config.identity.token_lifetime.duration()),
             turns: Turns::new(&config.limits),
-            current: Current::new(state),
+            current: Arc::new(Current::new(state)),
+            clock: Clock::system(),
             mesh_dir,
             config,
             parts,
@@ -165,7 +169,7 @@ impl Gateway {
         let state = self.state();
         let subject = self.subject(&state, session)?;
         let statement = sql::parse(sql, &self.parse_limits())?;
-        let verdict = pipeline::govern(self, &state, &statement, &subject, None).await?;
+        let verdict = pipeline::govern(self.engine(), &state, &statement, &subject, None).await?;
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
 
@@ -294,10 +298,15 @@ impl Gateway {
         self.current.get()
     }
 
+    /// To be taken before the state that a statement is judged by.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing::new(&self.current, &self.engine, self.config.limits.revoke_within.duration())
+    }
+
     /// Who asks, with groups and attributes of this moment, and under which circumstances.
     pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
         let principal = principal(state, session)?;
-        if session.expires_ms().is_some_and(|expires| expires <= now_ms()) {
+        if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
         let set = self.options.get(session.id());
@@ -306,7 +315,7 @@ impl Gateway {
             purpose: set.purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
-            now_ms: now_ms(),
+            now_ms: self.clock.now_ms(),
         };
         Ok(Subject { principal, context })
     }
@@ -338,7 +347,7 @@ impl Gateway {
 }
 
 /// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
-fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
+pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
     let Some(claimed) = session.claimed_principal() else {
         return state.principal(session.user()).cloned().ok_or_else(removed);
     };
@@ -366,6 +375,7 @@ fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {
         queue_time: limits.queue_wait.duration(),
         wall_time: Some(limits.query_time.duration()),
         rows: limits.rows,
+        log_values: config.log.values,
         ..defaults
     };
     Ok(Engine::new(Arc::new(tables), limits)?)
@@ -374,8 +384,4 @@ fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {
 /// An IPv4 client of a listener for both is an IPv4 client to policies.
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
-}
-
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
 }

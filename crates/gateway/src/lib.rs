@@ -10,6 +10,7 @@
 
 mod access;
 mod check;
+mod clock;
 pub mod config;
 mod credentials;
 mod describe;
@@ -28,6 +29,7 @@ mod refusals;
 mod session;
 mod settings;
 mod signer;
+mod standing;
 mod state;
 mod stream;
 mod system;

@@ -30,6 +30,8 @@ pub(crate) struct Mesh {
     /// Files that could not be read. Those of policies must not be passed over: one of them may be a forbid.
     pub findings: Vec<Finding>,
     pub policy_findings: Vec<Finding>,
+    /// The directory of policies is there, and cannot be listed: which policies there are, nobody can say.
+    pub policies_unlisted: bool,
 }
 
 /// Reads the files. A directory that is not there is empty, and then there is nothing to permit anything.
@@ -47,6 +49,8 @@ pub(crate) fn read(mesh_dir: &Path, config: &Config) -> Mesh {
 
     let mut policies = Walk::new(mesh_dir);
     policies.dir(&config.catalogue.policies, &["cedar", "yaml", "yml"], DEEPEST);
+    let root = relative(&config.catalogue.policies);
+    mesh.policies_unlisted = policies.findings.iter().any(|finding| *finding.position.file == root);
     mesh.policy_findings = policies.findings;
     let vocabulary = relative(&config.catalogue.policies.join("vocabulary.yaml"));
     let tests = relative(&config.catalogue.policies.join("tests")) + "/";

@@ -13,7 +13,7 @@ use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
-use portcullis_engine::Stopwatch;
+use portcullis_engine::{Engine, Stopwatch};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions, notices};
@@ -29,7 +29,7 @@ use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::settings;
 use crate::state::State;
-use crate::stream::{Batches, QueryStream};
+use crate::stream::{Batches, QueryStream, Revoked};
 
 /// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
 const UNPARSED: &str = "(not parsed)";
@@ -46,6 +46,7 @@ pub(crate) async fn run(
         Err(error) => return refused(gateway, session, What::Query, error).await,
     };
     let mut clock = Stopwatch::start();
+    let standing = gateway.standing();
     let state = gateway.state();
     let subject = match gateway.subject(&state, session) {
         Ok(subject) => subject,
@@ -68,7 +69,7 @@ pub(crate) async fn run(
         return query.set(setting, &subject, turn).await;
     }
 
-    let verdict = govern(gateway, &state, &statement, &subject, values).await;
+    let verdict = govern(gateway.engine(), &state, &statement, &subject, values.clone()).await;
     clock.stage("govern");
     let (plan, decision) = match verdict {
         Ok(Verdict::Permit(plan, decision)) => (plan, decision),
@@ -80,7 +81,8 @@ pub(crate) async fn run(
         let message = format!("the statement has {} parameters, and none were bound", plan.parameters().len());
         return query.refuse(GatewayError::invalid(message)).await;
     }
-    query.execute(&plan, &decision, turn).await
+    let revoked = Box::pin(standing.revoked(statement, session.clone(), subject.clone(), values, decision.clone()));
+    query.execute(&plan, &decision, turn, revoked).await
 }
 
 /// Refuses what did not come to a query.
@@ -95,13 +97,13 @@ async fn refused<T>(gateway: &Gateway, session: &Session, what: What, error: Gat
 /// Governs a statement, once it is known which versions of tables it means. Tables of `system` may read files for their
 /// rows, so such statements leave the async threads.
 pub(crate) async fn govern(
-    gateway: &Gateway,
+    engine: &Engine,
     state: &Arc<State>,
     statement: &Statement,
     subject: &Subject,
     values: Option<datafusion::common::ParamValues>,
 ) -> Result<Verdict, GatewayError> {
-    let versions = match versions(gateway, state, statement, subject).await? {
+    let versions = match versions(engine, state, statement, subject).await? {
         Ok(versions) => versions,
         Err(refused) => return Ok(*refused),
     };
@@ -118,7 +120,7 @@ pub(crate) async fn govern(
 /// The versions that a statement means, looked up in tables that the subject may query and in no others; or the verdict
 /// on one that it may not.
 async fn versions(
-    gateway: &Gateway,
+    engine: &Engine,
     state: &State,
     statement: &Statement,
     subject: &Subject,
@@ -127,7 +129,7 @@ async fn versions(
         Ok(asked) => asked,
         Err(refused) => return Ok(Err(refused)),
     };
-    let find = asked.iter().map(async |asked| gateway.engine().resolve(&asked.table, &asked.as_of).await);
+    let find = asked.iter().map(async |asked| engine.resolve(&asked.table, &asked.as_of).await);
     let found = try_join_all(find).await?;
     let mut versions = Versions::default();
     asked.iter().zip(found).for_each(|(asked, found)| versions.insert(asked, found));
@@ -162,6 +164,7 @@ impl<'a> Query<'a> {
         plan: &GovernedPlan,
         decision: &Decision,
         turn: OwnedSemaphorePermit,
+        revoked: Revoked,
     ) -> Result<QueryStream, GatewayError> {
         let engine = self.gateway.engine();
         let bound = match engine.prepare(plan).await {
@@ -193,7 +196,7 @@ impl<'a> Query<'a> {
         let mut clock = Stopwatch::start();
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
-        Ok(QueryStream::new(schema, batches, entry, turn, limit).with_notices(notices(decision)))
+        Ok(QueryStream::new(schema, batches, entry, turn, limit, revoked).with_notices(notices(decision)))
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
@@ -217,7 +220,8 @@ impl<'a> Query<'a> {
         let config = self.gateway.config();
         settings::apply(self.gateway.options(), self.session, setting, config.identity.break_glass.duration());
         let (schema, limit): (SchemaRef, _) = (settings::schema(), config.limits.query_time.duration());
-        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit))
+        let never = Box::pin(std::future::pending());
+        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit, never))
     }
 
     fn decided(

@@ -52,13 +52,13 @@ impl Signer {
         sealed
     }
 
-    /// The payload and its expiry, if the seal is genuine, of this kind, for this audience, and not expired.
+    /// The payload and its expiry, if the seal is genuine, of this kind, for this audience, and of this time.
     pub(crate) fn unseal<'a>(
         &self,
         kind: &str,
         audience: &str,
         sealed: &'a [u8],
-        now_ms: i64,
+        window: Window,
     ) -> Result<(&'a [u8], i64), Broken> {
         let (body, tag) = sealed.split_last_chunk::<TAG>().ok_or(Broken::Forged)?;
         hmac::verify(&self.key, &signed(kind, audience, body), tag).map_err(|_| Broken::Forged)?;
@@ -68,7 +68,11 @@ impl Signer {
             return Err(Broken::Forged);
         }
         let expires_ms = i64::from_be_bytes(*expiry);
-        if expires_ms <= now_ms { Err(Broken::Expired) } else { Ok((payload, expires_ms)) }
+        match expires_ms {
+            expired if expired <= window.now_ms => Err(Broken::Expired),
+            early if early > window.latest_ms => Err(Broken::Early),
+            _ => Ok((payload, expires_ms)),
+        }
     }
 
     pub(crate) fn token(&self, claims: &Claims, expires_ms: i64) -> Result<String, GatewayError> {
@@ -76,10 +80,10 @@ impl Signer {
         Ok(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(self.seal(TOKEN, "", &payload, expires_ms))))
     }
 
-    pub(crate) fn claims(&self, token: &str, now_ms: i64) -> Result<(Claims, i64), Broken> {
+    pub(crate) fn claims(&self, token: &str, window: Window) -> Result<(Claims, i64), Broken> {
         let encoded = token.strip_prefix(TOKEN_PREFIX).ok_or(Broken::Forged)?;
         let sealed = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| Broken::Forged)?;
-        let (payload, expires_ms) = self.unseal(TOKEN, "", &sealed, now_ms)?;
+        let (payload, expires_ms) = self.unseal(TOKEN, "", &sealed, window)?;
         let claims = serde_json::from_slice(payload).map_err(|_| Broken::Forged)?;
         Ok((claims, expires_ms))
     }
@@ -96,6 +100,15 @@ impl Signer {
 pub(crate) enum Broken {
     Forged,
     Expired,
+    /// It expires later than anything that was made until now: the clock was set back, or lifetimes were shortened.
+    Early,
+}
+
+/// When something that is accepted now expires: after now, and no later than if it were made now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub now_ms: i64,
+    pub latest_ms: i64,
 }
 
 /// What is signed. The lengths keep `("ab", "c")` and `("a", "bc")` apart.

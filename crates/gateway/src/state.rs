@@ -3,7 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use portcullis_contract::{Catalogue, Finding, Level, Position};
-use portcullis_govern::{MaskKey, Planner, PolicySnapshot, Principal, SystemTables};
+use portcullis_govern::{MaskKey, Planner, PolicySnapshot, PolicySources, Principal, SystemTables};
+use tokio::sync::watch;
 
 use crate::mesh::Mesh;
 use crate::system::{Surroundings, SystemData};
@@ -27,15 +28,21 @@ impl State {
 /// The current state, for any number of readers.
 pub(crate) struct Current {
     state: RwLock<Arc<State>>,
+    changes: watch::Sender<u64>,
 }
 
 impl Current {
     pub(crate) fn new(state: State) -> Current {
-        Current { state: RwLock::new(Arc::new(state)) }
+        Current { state: RwLock::new(Arc::new(state)), changes: watch::Sender::new(0) }
     }
 
     pub(crate) fn get(&self) -> Arc<State> {
         Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells of every change from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn set(&self, state: State) {
@@ -68,6 +75,9 @@ impl Current {
         let version = snapshot.version().to_owned();
         log(&findings);
         self.set(State::assemble(snapshot, users, findings, parts));
+        if changed {
+            self.changes.send_modify(|changes| *changes += 1);
+        }
         Reload { changed, kept, version }
     }
 }
@@ -97,7 +107,7 @@ impl State {
     pub(crate) fn first(mesh: &Mesh, parts: &Parts) -> Result<State, Vec<Finding>> {
         let built = compile(mesh);
         let mut findings = built.findings;
-        let Some(snapshot) = built.snapshot else { return Err(findings) };
+        let Some(snapshot) = built.snapshot.filter(|_| !mesh.policies_unlisted) else { return Err(findings) };
         let snapshot = Arc::new(snapshot);
         let (users, user_findings) = users(mesh, &snapshot);
         findings.extend(user_findings);
@@ -128,12 +138,13 @@ pub(crate) fn compile(mesh: &Mesh) -> Built {
         Arc::new(Catalogue::build_with(&mesh.contracts, mesh.connections.as_ref(), &mesh.unreadable_contracts));
     let mut findings = mesh.findings.clone();
     findings.extend(catalogue.findings().iter().cloned());
-    // A policy that cannot be read may be the one that forbids.
-    if !mesh.policy_findings.is_empty() {
-        findings.extend(mesh.policy_findings.iter().cloned());
+    // A policy that cannot be read may be the one that forbids; without a list of them, nothing is permitted.
+    findings.extend(mesh.policy_findings.iter().cloned());
+    if !mesh.policy_findings.is_empty() && !mesh.policies_unlisted {
         return Built { snapshot: None, findings };
     }
-    match PolicySnapshot::compile(catalogue, &mesh.policies) {
+    let none = PolicySources::default();
+    match PolicySnapshot::compile(catalogue, if mesh.policies_unlisted { &none } else { &mesh.policies }) {
         Ok(compiled) => {
             findings.extend(compiled.warnings);
             Built { snapshot: Some(compiled.snapshot), findings }

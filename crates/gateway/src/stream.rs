@@ -15,6 +15,8 @@ use tokio::task::AbortHandle;
 
 use crate::error::{ErrorKind, GatewayError};
 
+/// Ends when the rows may not go on.
+pub(crate) type Revoked = Pin<Box<dyn Future<Output = GatewayError> + Send>>;
 pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, GatewayError>> + Send>>;
 
 /// Governed, scrubbed batches. Dropping it stops the work and is recorded as `cancelled`; at the time limit the work is
@@ -31,6 +33,7 @@ pub struct QueryStream {
 struct Running {
     query_id: String,
     batches: Batches,
+    revoked: Revoked,
     /// None once the end is recorded.
     open: Option<Open>,
     /// The error of the time limit, until it is handed on.
@@ -55,10 +58,11 @@ impl QueryStream {
         entry: OpenEntry,
         turn: OwnedSemaphorePermit,
         limit: Duration,
+        revoked: Revoked,
     ) -> QueryStream {
         let query_id = entry.query_id().to_owned();
         let open = Some(Open { entry, rows: 0, bytes: 0, clock: Stopwatch::start(), _turn: turn });
-        let running = Running { query_id: query_id.clone(), batches, open, overdue: None, waker: None };
+        let running = Running { query_id: query_id.clone(), batches, revoked, open, overdue: None, waker: None };
         let running = Arc::new(Mutex::new(running));
         let overdue = Arc::clone(&running);
         let watch = tokio::spawn(async move {
@@ -99,6 +103,7 @@ impl Running {
         }
         // The work behind the stream stops now, not when the client lets go of it.
         self.batches = Box::pin(futures::stream::empty());
+        self.revoked = Box::pin(std::future::pending());
     }
 
     fn expire(&mut self, limit: Duration) {
@@ -120,6 +125,10 @@ impl Running {
         }
         if self.open.is_none() {
             return Poll::Ready(None);
+        }
+        if let Poll::Ready(error) = self.revoked.as_mut().poll(context) {
+            self.end(Status::Error, Some(&error));
+            return Poll::Ready(Some(Err(error)));
         }
         let next = self.batches.as_mut().poll_next(context);
         match &next {

@@ -30,7 +30,7 @@ const ACTING_WORDS: &[&str] = &[
 /// The command: all checks.
 pub fn run() -> Result<()> {
     let mut wrong = Vec::new();
-    for check in [crate_graph, purity, machine_paths, crate_docs, file_sizes] {
+    for check in [crate_graph, purity, machine_paths, crate_docs, file_sizes, security_model] {
         wrong.extend(check()?);
     }
     for line in &wrong {
@@ -176,6 +176,33 @@ fn file_sizes() -> Result<Vec<String>> {
     Ok(wrong)
 }
 
+/// Every test that docs/security-model.md names, as `file#test`, exists; and every promise of its tables names something.
+fn security_model() -> Result<Vec<String>> {
+    const PAGE: &str = "docs/security-model.md";
+    let named = regex::Regex::new(r"`([a-z0-9_/]+\.rs)(?:#([a-z0-9_]+))?`")?;
+    let mut wrong = Vec::new();
+    let mut tests = 0;
+    for (number, line) in (1..).zip(std::fs::read_to_string(root().join(PAGE))?.lines()) {
+        for found in named.captures_iter(line) {
+            let part = |index| found.get(index).map(|part: regex::Match<'_>| part.as_str());
+            let (Some(file), test) = (part(1), part(2)) else { continue };
+            tests += usize::from(test.is_some());
+            let text = std::fs::read_to_string(root().join(file));
+            match (text, test) {
+                (Ok(text), Some(test)) if !text.contains(&format!("fn {test}(")) => {
+                    wrong.push(format!("{PAGE}:{number}: there is no test `{test}` in `{file}`"));
+                }
+                (Err(_), Some(_)) => wrong.push(format!("{PAGE}:{number}: there is no file `{file}`")),
+                _ => {}
+            }
+        }
+    }
+    if tests < 30 {
+        wrong.push(format!("{PAGE}: names only {tests} tests"));
+    }
+    Ok(wrong)
+}
+
 fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
@@ -225,6 +252,11 @@ mod tests {
     #[test]
     fn crates_say_what_they_must_never_know() {
         none(crate_docs().unwrap());
+    }
+
+    #[test]
+    fn the_security_model_names_tests_that_are_there() {
+        none(security_model().unwrap());
     }
 
     #[test]

@@ -22,34 +22,34 @@ use tonic::{Request, Status};
 
 use crate::support::Served;
 
-type Client = FlightSqlServiceClient<Channel>;
+pub type Client = FlightSqlServiceClient<Channel>;
 
 const EVENTS: &str = "SELECT * FROM orders.order_events";
 
-async fn channel(served: &Served) -> Channel {
+pub async fn channel(served: &Served) -> Channel {
     Endpoint::from_shared(format!("http://{}", served.address)).unwrap().connect().await.unwrap()
 }
 
 /// A client that has logged in; the password of each of the demo's people is the name.
-async fn login(served: &Served, user: &str) -> Client {
+pub async fn login(served: &Served, user: &str) -> Client {
     let mut client = FlightSqlServiceClient::new(channel(served).await);
     client.handshake(user, user).await.unwrap();
     client
 }
 
-async fn fetch(client: &mut Client, info: FlightInfo) -> (SchemaRef, Vec<RecordBatch>) {
+pub async fn fetch(client: &mut Client, info: FlightInfo) -> (SchemaRef, Vec<RecordBatch>) {
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let mut stream = client.do_get(ticket).await.unwrap();
     let batches: Vec<RecordBatch> = stream.by_ref().try_collect().await.unwrap();
     (stream.schema().unwrap().clone(), batches)
 }
 
-async fn query(client: &mut Client, sql: &str) -> Vec<RecordBatch> {
+pub async fn query(client: &mut Client, sql: &str) -> Vec<RecordBatch> {
     let info = client.execute(sql.to_owned(), None).await.unwrap();
     fetch(client, info).await.1
 }
 
-fn texts(batches: &[RecordBatch], column: &str) -> BTreeSet<String> {
+pub fn texts(batches: &[RecordBatch], column: &str) -> BTreeSet<String> {
     let of = |batch: &RecordBatch| {
         let column = batch.column_by_name(column).unwrap();
         column.as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
@@ -57,26 +57,26 @@ fn texts(batches: &[RecordBatch], column: &str) -> BTreeSet<String> {
     batches.iter().flat_map(of).collect()
 }
 
-fn number(batches: &[RecordBatch]) -> i64 {
+pub fn number(batches: &[RecordBatch]) -> i64 {
     batches[0].column(0).as_primitive::<Int64Type>().value(0)
 }
 
-fn descriptor(command: &impl ProstMessageExt) -> FlightDescriptor {
+pub fn descriptor(command: &impl ProstMessageExt) -> FlightDescriptor {
     FlightDescriptor::new_cmd(command.as_any().encode_to_vec())
 }
 
-fn statement(sql: &str) -> CommandStatementQuery {
+pub fn statement(sql: &str) -> CommandStatementQuery {
     CommandStatementQuery { query: sql.to_owned(), transaction_id: None }
 }
 
 /// A request with a token.
-fn with<T>(token: &str, message: T) -> Request<T> {
+pub fn with<T>(token: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
 }
 
-async fn token(served: &Served, user: &str) -> String {
+pub async fn token(served: &Served, user: &str) -> String {
     login(served, user).await.token().unwrap().clone()
 }
 

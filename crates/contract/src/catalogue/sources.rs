@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::names::{mangle, strange_place};
 use crate::connection::read::Entry;
 use crate::connection::{Connection, ConnectionKind};
 use crate::finding::{Finding, Position};
 use crate::location::Location;
-use crate::model::{OutputPort, Source, SourcePath};
+use crate::model::{Contract, OutputPort, Source, SourcePath};
 use crate::yaml::did_you_mean;
 
 /// The connections that ports may use.
@@ -51,14 +52,15 @@ impl Sources {
         self.good
     }
 
-    pub(super) fn resolve(&self, port: &OutputPort) -> Result<Source, Finding> {
+    pub(super) fn resolve(&self, contract: &Contract, port: &OutputPort) -> Result<Source, Finding> {
         let named = port.connection.as_deref().map(|name| self.connection(name, &port.position)).transpose()?;
-        match (&port.location, named, &port.table) {
-            (Some(location), named, _) => self.location(location, named, port),
-            (None, Some(connection), Some(table)) => in_connection(connection, table, port),
+        let source = match (&port.location, named, &port.table) {
+            (Some(location), named, _) => self.location(location, named, port)?,
+            (None, Some(connection), Some(table)) => in_connection(connection, table, port)?,
             // The manifest's reader has refused these already.
-            _ => Err(error(port, "output port does not say where its data is".to_owned())),
-        }
+            _ => return Err(error(port, "output port does not say where its data is".to_owned())),
+        };
+        granted(source, contract, port)
     }
 
     fn connection(&self, name: &str, position: &Position) -> Result<Arc<Connection>, Finding> {
@@ -83,7 +85,8 @@ impl Sources {
         let found = directories.find(|(directory, connection)| fits(connection) && location.is_below(directory));
         match found {
             Some((_, connection)) => {
-                Ok(Source { connection: connection.clone(), path: SourcePath::Url(location.to_string()) })
+                let path = SourcePath::Url(location.to_string());
+                Ok(Source { connection: connection.clone(), path, granted: None })
             }
             None => {
                 let message = match &named {
@@ -95,6 +98,29 @@ impl Sources {
             }
         }
     }
+}
+
+/// The source with its domain's directories, where its connection is divided. A contract says itself which domain it is
+/// of, so one that lies in another domain's directory is given nothing.
+fn granted(source: Source, contract: &Contract, port: &OutputPort) -> Result<Source, Finding> {
+    let Some(domains) = &source.connection.domains else { return Ok(source) };
+    let domain = mangle(&contract.domain);
+    let stranger = strange_place(&contract.file, &domain).is_some();
+    let directories = domains.iter().filter(|(name, _)| !stranger && mangle(name) == domain);
+    let granted: Vec<String> = directories.flat_map(|(_, directories)| directories).cloned().collect();
+    let inside = match &source.path {
+        SourcePath::Url(place) => Location::parse(place).is_ok_and(|place| {
+            granted.iter().filter_map(|directory| Location::parse(directory).ok()).any(|d| place.is_below(&d))
+        }),
+        // Where it is, only its catalogue knows.
+        SourcePath::Table(_) => !granted.is_empty(),
+    };
+    if inside {
+        return Ok(Source { granted: Some(granted), ..source });
+    }
+    let (name, connection) = (&port.name, &source.connection.name);
+    let message = format!("port `{name}` is not in a directory that connection `{connection}` gives to `{domain}`");
+    Err(error(port, message).with_hint("the platform lists the domain's directories under `domains` of the connection"))
 }
 
 fn in_connection(connection: Arc<Connection>, table: &str, port: &OutputPort) -> Result<Source, Finding> {
@@ -113,7 +139,7 @@ fn in_connection(connection: Arc<Connection>, table: &str, port: &OutputPort) ->
             SourcePath::Table(table.to_owned())
         }
     };
-    Ok(Source { connection, path })
+    Ok(Source { connection, path, granted: None })
 }
 
 fn error(port: &OutputPort, message: String) -> Finding {

@@ -373,3 +373,37 @@ fn a_thousand_contracts_are_quick() {
     // Generous: debug builds on a busy machine. Quadratic behaviour would take minutes.
     assert!(took.as_secs() < 20, "{took:?}");
 }
+
+/// A domain's contract is the domain's own word: neither its place nor the domain that it says it is of may open what a
+/// connection gives to another domain.
+#[test]
+fn a_divided_connection_gives_each_domain_its_own_directories() {
+    let connections = "connections:
+  lake: {type: directory, url: lake, domains: {orders: [lake/orders, lake/raw/orders], HR: lake/hr}}
+  rest: {type: iceberg-rest, uri: https://x, domains: {orders: s3://w/orders}}
+";
+    let built = |path: &str, domain: &str, port: &str| {
+        let port = format!("- {{name: p, type: iceberg-table, {port}}}");
+        let mut file = contract("catalogs/x/c.yaml", "x", "1", "", &port);
+        file.text = file.text.replace("domain: x", &format!("domain: {domain}"));
+        file.path = path.to_owned();
+        let catalogue = Catalogue::build(&[file], Some(&SourceFile::new("catalogs/connections.yaml", connections)));
+        let granted = catalogue.tables().map(|table| table.source.granted.clone().unwrap().join(" "));
+        granted.chain(catalogue.findings().iter().map(|finding| finding.code.to_owned())).collect::<Vec<_>>().join(", ")
+    };
+    let own = "lake/orders lake/raw/orders";
+    assert_eq!(built("catalogs/orders/c.yaml", "orders", "connection: lake, table: orders.t"), own);
+    assert_eq!(built("catalogs/orders/c.yaml", "orders", "location: lake/raw/orders/t"), own);
+    assert_eq!(built("catalogs/hr/c.yaml", "hr", "connection: lake, table: hr.t"), "lake/hr");
+    assert_eq!(built("catalogs/orders/c.yaml", "orders", "connection: rest, table: a.b"), "s3://w/orders");
+    for (path, domain, port) in [
+        ("catalogs/orders/c.yaml", "orders", "connection: lake, table: hr.salaries"),
+        ("catalogs/orders/c.yaml", "orders", "connection: lake, table: orders"),
+        ("catalogs/evil/c.yaml", "evil", "connection: lake, table: orders.t"),
+        ("catalogs/evil/c.yaml", "evil", "connection: rest, table: a.b"),
+    ] {
+        assert_eq!(built(path, domain, port), "contract-location", "{path} {port}");
+    }
+    let posing = built("catalogs/evil/c.yaml", "hr", "connection: lake, table: hr.salaries");
+    assert_eq!(posing, "contract-domain-directory, contract-location");
+}

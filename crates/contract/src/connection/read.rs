@@ -1,5 +1,7 @@
 //! `catalogs/connections.yaml` to connections.
 
+use std::collections::BTreeMap;
+
 use super::{Connection, ConnectionKind, RestAuth, SecretRef, StoreOptions};
 use crate::finding::{Finding, Level, SourceFile};
 use crate::location::Location;
@@ -52,9 +54,38 @@ fn connection(reader: &Reader, name: &str, node: &Node) -> Option<Connection> {
             return None;
         }
     };
+    let domains = domains(&map, kind.as_ref());
     let position = map.position();
     map.finish(Level::Error);
-    Some(Connection { name: name.to_owned(), kind: kind?, position })
+    Some(Connection { name: name.to_owned(), kind: kind?, domains, position })
+}
+
+/// The directories of each domain. A domain without any may not use the connection.
+fn domains(map: &Mapping<'_>, kind: Option<&ConnectionKind>) -> Option<BTreeMap<String, Vec<String>>> {
+    let all = map.mapping("domains", "`domains`")?;
+    let root = match kind {
+        Some(ConnectionKind::Directory { url, .. }) => Location::parse(url).ok(),
+        _ => None,
+    };
+    let mut domains = BTreeMap::new();
+    for entry in all.entries() {
+        let mut directories = Vec::new();
+        for text in all.reader().strings(&entry.value, &format!("`{}`", entry.key)) {
+            let problem = match Location::parse(&text) {
+                Ok(place) if root.as_ref().is_some_and(|root| place != *root && !place.is_below(root)) => {
+                    format!("`{text}` is not below the connection's `url`")
+                }
+                Ok(place) => {
+                    directories.push(place.to_string());
+                    continue;
+                }
+                Err(error) => error.to_string(),
+            };
+            all.reader().error(&entry.value, "connections-bad-value", problem);
+        }
+        domains.insert(entry.key.clone(), directories);
+    }
+    Some(domains)
 }
 
 fn directory(map: &Mapping<'_>) -> Option<ConnectionKind> {

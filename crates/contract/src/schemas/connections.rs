@@ -28,6 +28,9 @@ struct Directory {
     url: String,
     /// How to reach the object store.
     store: Option<Store>,
+    /// The directories of each domain: its tables, and the files that their metadata names, lie in one of them. Without
+    /// this key a table's files lie below its own directory.
+    domains: Option<BTreeMap<String, Places>>,
 }
 
 #[derive(JsonSchema)]
@@ -43,6 +46,19 @@ struct IcebergRest {
     auth: Option<Auth>,
     /// How to reach the store behind the catalogue.
     store: Option<Store>,
+    /// The directories of each domain: its tables, and the files that their metadata names, lie in one of them. Without
+    /// this key a table's files lie below the location that the catalogue says.
+    domains: Option<BTreeMap<String, Places>>,
+}
+
+/// One directory, or several.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Places {
+    /// One directory.
+    One(String),
+    /// Several directories.
+    Several(Vec<String>),
 }
 
 #[derive(JsonSchema)]

@@ -9,7 +9,7 @@ use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DataFusionError, Result, internal_err};
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
@@ -17,7 +17,9 @@ use datafusion::physical_plan::coalesce::{LimitedBatchCoalescer, PushBatchStatus
 use futures::{Stream, StreamExt};
 
 use super::pushdown::renumbered;
+use crate::exec::MaySpill;
 use crate::exec::redact;
+use crate::scrub;
 
 /// What a barrier evaluates.
 pub(super) struct Admission {
@@ -28,11 +30,14 @@ pub(super) struct Admission {
     pub batch_size: usize,
     /// Named by errors from below.
     pub table: String,
+    pub context: Arc<TaskContext>,
 }
 
 /// The stream of what passes.
 pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
     let below = input.schema();
+    let config = admission.context.session_config();
+    let compact = admission.filter.is_some() && config.get_extension::<MaySpill>().is_some();
     let Some(filter) = admission.filter.take() else {
         let identity = admission.outputs.len() == below.fields().len()
             && admission
@@ -51,12 +56,13 @@ pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) 
         *output = renumbered(output, &|old| read.binary_search(&old).ok())?;
     }
     let kept = LimitedBatchCoalescer::new(Arc::new(below.project(&read)?), admission.batch_size, admission.fetch);
-    Ok(Box::pin(Filtered { input: Some(input), filter, read, kept, admission }))
+    Ok(Box::pin(Filtered { input: Some(input), filter, read, kept, compact, admission }))
 }
 
 impl Admission {
     /// An error of the input, without what it says of rows, values and files.
     fn sealed(&self, error: &DataFusionError) -> DataFusionError {
+        redact::log(self.context.session_config(), error);
         redact::seal_below(&self.table, error)
     }
 
@@ -110,10 +116,26 @@ struct Filtered {
     /// The input's columns that `kept` has.
     read: Vec<usize>,
     kept: LimitedBatchCoalescer,
+    /// Whether what is handed on may be written down by an operator above.
+    compact: bool,
     admission: Admission,
 }
 
 impl Filtered {
+    /// The columns shown of rows that were kept. Views and dictionaries of theirs share buffers with rows that were not,
+    /// which is mended at the end, by scrubbing; but what spills does not wait for the end.
+    fn show(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let shown = self.admission.show(batch)?;
+        if !self.compact {
+            return Ok(shown);
+        }
+        let columns = shown.columns().iter().map(scrub::compact).collect::<std::result::Result<Vec<_>, _>>();
+        let options = RecordBatchOptions::new().with_row_count(Some(shown.num_rows()));
+        let compacted =
+            columns.and_then(|columns| RecordBatch::try_new_with_options(shown.schema(), columns, &options));
+        compacted.map_err(|error| self.admission.sealed(&error.into()))
+    }
+
     /// Takes the rows of `batch` that pass. Says whether more are wanted.
     fn take(&mut self, batch: &RecordBatch) -> Result<PushBatchStatus> {
         let verdict = self.filter.evaluate(batch)?.into_array(batch.num_rows())?;
@@ -142,7 +164,7 @@ impl Filtered {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
         loop {
             if let Some(batch) = self.kept.next_completed_batch() {
-                return Poll::Ready(Some(self.admission.show(&batch)));
+                return Poll::Ready(Some(self.show(&batch)));
             }
             let Some(input) = &mut self.input else { return Poll::Ready(None) };
             let step = match ready!(input.poll_next_unpin(cx)) {

@@ -246,8 +246,11 @@ impl ExecutionPlan for BarrierExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batch_size = context.session_config().batch_size();
-        let input = self.input.execute(partition, context);
-        let input = input.map_err(|error| redact::seal_below(self.scan.table(), &error))?;
+        let input = self.input.execute(partition, Arc::clone(&context));
+        let input = input.map_err(|error| {
+            redact::log(context.session_config(), &error);
+            redact::seal_below(self.scan.table(), &error)
+        })?;
         let admission = Admission {
             filter: self.filter.clone(),
             outputs: self.outputs.iter().map(|o| Arc::clone(&o.expr)).collect(),
@@ -255,6 +258,7 @@ impl ExecutionPlan for BarrierExec {
             fetch: self.fetch,
             batch_size,
             table: self.scan.table().to_owned(),
+            context,
         };
         admit(admission, input)
     }

@@ -101,7 +101,10 @@ impl TableProvider for BarrierTable {
         let limit = limit.filter(|_| self.scan.filter().is_none());
         let input = self.base.scan(state, Some(&needed), &down, limit).await;
         let barrier = input.and_then(|input| BarrierExec::try_new(Arc::clone(&self.scan), &shown, input, state));
-        let barrier = barrier.map_err(|error| redact::seal_below(self.scan.table(), &error))?;
+        let barrier = barrier.map_err(|error| {
+            redact::log(state.config(), &error);
+            redact::seal_below(self.scan.table(), &error)
+        })?;
         Ok(Arc::new(barrier))
     }
 }

@@ -24,6 +24,8 @@ pub struct EngineLimits {
     pub wall_time: Option<Duration>,
     /// The most rows that a query returns; `None`: no limit.
     pub rows: Option<u64>,
+    /// Whether the log may have what errors quote: values of rows, hidden ones too.
+    pub log_values: bool,
 }
 
 impl EngineLimits {
@@ -39,6 +41,7 @@ impl EngineLimits {
             queue_time: Duration::from_secs(30),
             wall_time: Some(Duration::from_secs(15 * 60)),
             rows: None,
+            log_values: false,
         }
     }
 }

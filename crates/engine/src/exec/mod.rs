@@ -11,6 +11,8 @@ mod spill;
 mod stream;
 mod verify;
 
+pub(crate) use spill::MaySpill;
+
 pub use engine::Engine;
 pub use limits::EngineLimits;
 pub use runner::Bound;

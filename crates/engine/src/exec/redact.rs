@@ -10,10 +10,22 @@ use std::sync::Arc;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::parquet::errors::ParquetError;
+use datafusion::prelude::SessionConfig;
 use portcullis_govern::wire_names;
 use tokio::task::JoinError;
 
 use crate::EngineError;
+
+/// Whether the log may have what errors quote: values of rows that nobody may see. In the configuration of a session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogValues(pub bool);
+
+/// Logs an error in full, where the configuration says so; nowhere else is one.
+pub(crate) fn log(config: &SessionConfig, error: &dyn std::fmt::Display) {
+    if config.get_extension::<LogValues>().is_some_and(|log| log.0) {
+        tracing::error!(%error, "an error in full, since `log.values` is on");
+    }
+}
 
 const CONVERSION: &str = "a value cannot be converted to the type asked for";
 const FUNCTION: &str = "a function or operator failed on a value";

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::EngineLimits;
 use super::session::Sessions;
+use super::spill::{MaySpill, may_spill};
 use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
 use super::{explain, redact};
@@ -67,6 +68,10 @@ impl Runner {
             let text =
                 format!("column `{}` has a type that cannot be sent: {}", field.name(), wire_type(field.data_type()));
             return Err(EngineError::Planning(text));
+        }
+        let mut state = state;
+        if may_spill(&plan) {
+            state.config_mut().set_extension(Arc::new(MaySpill));
         }
         let schema = wire_schema(&plan.schema());
         Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits: self.limits.clone(), turn })

@@ -13,6 +13,7 @@ use datafusion::prelude::SessionConfig;
 use portcullis_govern::UTC;
 
 use super::limits::EngineLimits;
+use super::redact::LogValues;
 use super::spill::SpillDir;
 use crate::guard::Planner;
 
@@ -54,7 +55,8 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_target_partitions(limits.target_partitions.max(1))
         .with_batch_size(limits.batch_size.max(1))
         .with_information_schema(false)
-        .with_create_default_catalog_and_schema(false);
+        .with_create_default_catalog_and_schema(false)
+        .with_extension(Arc::new(LogValues(limits.log_values)));
     let options = config.options_mut();
     options.execution.parquet.pushdown_filters = true;
     // Costs more than it gives: predicates come in a good order.

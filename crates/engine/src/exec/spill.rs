@@ -3,6 +3,37 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::barrier::BarrierExec;
+
+/// In the configuration of a query whose operators may write rows down before they leave.
+#[derive(Debug)]
+pub(crate) struct MaySpill;
+
+/// Whether an operator above the barriers may. Those that hand on what they get, row by row, do not.
+pub(super) fn may_spill(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if plan.downcast_ref::<BarrierExec>().is_some() {
+        return false;
+    }
+    let children = plan.children();
+    let passes = matches!(
+        plan.name(),
+        "ProjectionExec"
+            | "FilterExec"
+            | "CoalescePartitionsExec"
+            | "CoalesceBatchesExec"
+            | "GlobalLimitExec"
+            | "LocalLimitExec"
+            | "UnionExec"
+            | "InterleaveExec"
+            | "CooperativeExec"
+            | "UnnestExec"
+    );
+    !children.is_empty() && (!passes || children.into_iter().any(may_spill))
+}
 
 /// A directory that lives as long as this value. Its lock tells other processes that somebody lives in it.
 #[derive(Debug)]

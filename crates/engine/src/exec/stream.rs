@@ -161,9 +161,11 @@ async fn run(
     schema: SchemaRef,
     sender: mpsc::Sender<Result<RecordBatch, EngineError>>,
 ) {
-    let mut stream = match plan.execute(partition, context) {
+    let log = |error: &dyn std::fmt::Display| redact::log(context.session_config(), error);
+    let mut stream = match plan.execute(partition, Arc::clone(&context)) {
         Ok(stream) => stream,
         Err(error) => {
+            log(&error);
             let _ = sender.send(Err(redact::execution(&error))).await;
             return;
         }
@@ -171,8 +173,14 @@ async fn run(
     while let Some(batch) = stream.next().await {
         let batch = match batch {
             Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => scrub(&batch, &schema).map_err(|error| redact::arrow(&error)),
-            Err(error) => Err(redact::execution(&error)),
+            Ok(batch) => scrub(&batch, &schema).map_err(|error| {
+                log(&error);
+                redact::arrow(&error)
+            }),
+            Err(error) => {
+                log(&error);
+                Err(redact::execution(&error))
+            }
         };
         let failed = batch.is_err();
         if sender.send(batch).await.is_err() || failed {

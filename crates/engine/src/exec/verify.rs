@@ -17,7 +17,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::memory::LazyMemoryExec;
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::work_table::WorkTableExec;
-use portcullis_govern::group_guard;
+use portcullis_govern::plan::Node;
 
 use crate::EngineError;
 use crate::barrier::{BarrierExec, BarrierTable, GovernedScan};
@@ -76,24 +76,11 @@ impl Permitted<'_> {
                     false => Err(format!("`{name}` is neither a governed table nor made of constants")),
                 }
             }
-            LogicalPlan::Projection(_)
-            | LogicalPlan::Filter(_)
-            | LogicalPlan::Window(_)
-            | LogicalPlan::Aggregate(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Repartition(_)
-            | LogicalPlan::Union(_)
-            | LogicalPlan::EmptyRelation(_)
-            | LogicalPlan::Subquery(_)
-            | LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::Limit(_)
-            | LogicalPlan::Values(_)
-            | LogicalPlan::Distinct(_)
-            | LogicalPlan::Unnest(_)
-            | LogicalPlan::RecursiveQuery(_) => Ok(None),
-            guard if group_guard(guard).is_some() => Ok(None),
-            other => Err(format!("a plan holds an operation that is no query: {}", kind(other))),
+            other => match Node::of(other) {
+                Node::Query => Ok(None),
+                Node::Scan => Err("a scan is no scan".into()),
+                Node::Other(kind) => Err(format!("a plan holds an operation that is no query: {kind}")),
+            },
         }
     }
 
@@ -175,16 +162,4 @@ fn is_harmless_leaf(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<LazyMemoryExec>()
         || plan.is::<EmptyExec>()
         || plan.is::<PlaceholderRowExec>()
-}
-
-fn kind(plan: &LogicalPlan) -> &'static str {
-    match plan {
-        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN",
-        LogicalPlan::Dml(_) => "a change of rows",
-        LogicalPlan::Ddl(_) => "a definition",
-        LogicalPlan::Copy(_) => "COPY",
-        LogicalPlan::Statement(_) => "a statement",
-        LogicalPlan::Extension(_) => "an extension",
-        _ => "another",
-    }
 }

@@ -45,6 +45,19 @@ pub fn scrub(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
+/// The same values in an array of the same type, with nothing else in its buffers.
+///
+/// # Errors
+/// When the array has a type that is refused.
+pub(crate) fn compact(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let clean = array(column, None, true)?;
+    match clean.data_type() == column.data_type() {
+        true => Ok(clean),
+        // Views of text that lies one after the other: nothing is copied again.
+        false => cast(&clean, column.data_type()),
+    }
+}
+
 /// `parent`: the slots that are valid as far as the parents say. `nullable`: whether the field may have nulls.
 fn array(array: &ArrayRef, parent: Option<&NullBuffer>, nullable: bool) -> Result<ArrayRef, ArrowError> {
     use DataType::*;

@@ -13,7 +13,7 @@ use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use roaring::RoaringTreemap;
 
 use super::fault::Fault;
-use super::store::Root;
+use super::store::TableRoot;
 
 /// Start of a serialised bitmap, in both formats.
 const MAGIC: [u8; 4] = [0xD1, 0xD3, 0x39, 0x64];
@@ -40,9 +40,9 @@ pub(super) enum DeleteSource {
 pub(super) type Positions = HashMap<String, RoaringTreemap>;
 
 /// A bitmap that is a part of a file.
-pub(super) async fn load_vector(root: &Root, path: &Path, range: &Range<u64>) -> Result<RoaringTreemap, Fault> {
+pub(super) async fn load_vector(root: &TableRoot, path: &Path, range: &Range<u64>) -> Result<RoaringTreemap, Fault> {
     let bytes =
-        root.store.get_range(path, range.clone()).await.map_err(|error| Fault::store(&root.connection, &error))?;
+        root.store.get_range(path, range.clone()).await.map_err(|error| Fault::store(&root.root.connection, &error))?;
     let length = bytes.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize).ok_or_else(damaged)?;
     let bitmap = bytes.get(4..4 + length).ok_or_else(damaged)?;
     if let Some(sum) = bytes.get(4 + length..8 + length) {
@@ -76,8 +76,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// All positions of a Parquet file of position deletes.
-pub(super) async fn load_positions(root: &Root, path: &Path) -> Result<Positions, Fault> {
-    let failed = |error: object_store::Error| Fault::store(&root.connection, &error);
+pub(super) async fn load_positions(root: &TableRoot, path: &Path) -> Result<Positions, Fault> {
+    let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let bytes = root.store.get(path).await.map_err(failed)?.bytes().await.map_err(failed)?;
     let parsed = tokio::task::spawn_blocking(move || parse_positions(bytes)).await;
     parsed.unwrap_or_else(|_| Err(broken()))

@@ -56,9 +56,18 @@ impl Fault {
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 Fault::Refused(format!("the store of connection `{connection}` refused the gateway's credentials"))
             }
+            E::Generic { store: super::confined::NAME, .. } => Fault::outside(connection),
             E::InvalidPath { .. } => Fault::Corrupt("a file of it has an invalid path".into()),
             _ => Fault::Unavailable(format!("the store of connection `{connection}` did not answer")),
         }
+    }
+
+    /// A name in the table's metadata that leads out of what is the table's.
+    pub(super) fn outside(connection: &str) -> Fault {
+        Fault::Withheld(format!(
+            "its metadata names files outside of its own directory, and connection `{connection}` does not give them to \
+             its domain"
+        ))
     }
 
     /// A failure inside the Iceberg library, which may hold one of the store.
@@ -84,7 +93,6 @@ impl Fault {
         if let Some(store) = source_of::<object_store::Error>(error) {
             return Fault::store(connection, store);
         }
-        tracing::warn!(connection, %error, "the Delta log cannot be read");
         tracing::warn!(connection, %error, "the Delta log cannot be read");
         let text = error.to_string();
         match error {

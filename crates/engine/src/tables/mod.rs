@@ -7,6 +7,7 @@
 mod adapter;
 mod bind;
 mod cache;
+mod confined;
 mod deletes;
 mod delta_log;
 mod fault;
@@ -111,7 +112,8 @@ impl Tables {
 
     /// The current snapshot, at most this old.
     async fn now(&self, table: &Table, age: Duration) -> Result<Snapshot, Fault> {
-        let key = format!("{:?}\n{:?}\n{:?}", table.format, table.source.path, table.source.connection.kind);
+        let source = &table.source;
+        let key = format!("{:?}\n{:?}\n{:?}\n{:?}", table.format, source.path, source.granted, source.connection.kind);
         self.slots.current(key, age, |known| self.refresh(table, known)).await
     }
 
@@ -136,7 +138,9 @@ impl Tables {
         let connection = &table.source.connection;
         match (&connection.kind, &table.source.path) {
             (ConnectionKind::Directory { url, store }, SourcePath::Url(location)) => {
+                let granted = table.source.granted.as_deref();
                 let root = self.stores.table_root(&connection.name, url, store, location)?;
+                let root = self.stores.granted(root, granted)?;
                 // What is known through a store that was closed meanwhile is not known.
                 let known = known.filter(|known| Arc::ptr_eq(&known.root().root, &root.root));
                 match (table.format, known) {
@@ -163,7 +167,8 @@ impl Tables {
                     Some(Snapshot::Iceberg(known)) => Some(known),
                     _ => None,
                 };
-                self.catalogues.table(rest, &self.stores, path, known).await.map(Snapshot::Iceberg)
+                let granted = table.source.granted.as_deref();
+                self.catalogues.table(rest, &self.stores, path, granted, known).await.map(Snapshot::Iceberg)
             }
             _ => Err(Fault::Withheld(format!(
                 "connection `{}` is not of the kind that its place needs",
@@ -179,7 +184,9 @@ impl Tables {
         let present = travel::present(&columns);
         let root = snapshot.root();
         let version = snapshot.version();
-        let plan_key = format!("{}{}\n{version}\n{seen_from}\n{schema:?}", root.root.url.as_str(), root.base);
+        // What a table may read is part of the key: a plan was judged by it.
+        let (url, places) = (root.root.url.as_str(), root.directories());
+        let plan_key = format!("{url}{places:?}\n{version}\n{seen_from}\n{schema:?}");
         let (name, time_ms) = (snapshot.name(), snapshot.time_ms());
         let provider = SnapshotProvider {
             table: table.name.to_string(),

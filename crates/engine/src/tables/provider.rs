@@ -27,7 +27,7 @@ use super::iceberg_log::{self, IcebergTable};
 use super::plan::{FilePlan, PlannedFile};
 use super::prune::{Facts, may_match};
 use super::scan::{Scan, unite};
-use super::store::{Root, TableRoot};
+use super::store::TableRoot;
 
 const AT_ONCE: usize = 8;
 
@@ -99,8 +99,8 @@ impl fmt::Debug for SnapshotProvider {
 }
 
 impl SnapshotProvider {
-    fn root(&self) -> &Arc<Root> {
-        &self.snapshot.root().root
+    fn root(&self) -> &TableRoot {
+        self.snapshot.root()
     }
 
     /// The files of the snapshot, planned once for all queries.
@@ -150,7 +150,7 @@ impl SnapshotProvider {
                 DeleteSource::Vector { path, range } => deleted |= load_vector(self.root(), path, range).await?,
                 DeleteSource::Inline(bytes) => deleted |= parse_bitmap(bytes)?,
                 DeleteSource::Positions(path) => {
-                    let key = format!("{}{path}", self.root().url.as_str());
+                    let key = format!("{}{path}", self.root().root.url.as_str());
                     let load = async { load_positions(self.root(), path).await.map(Arc::new) };
                     let positions = self.caches.positions.try_get_with(key, load).await;
                     let positions = positions.map_err(|fault: Arc<Fault>| (*fault).clone())?;

@@ -37,7 +37,11 @@ impl Stores {
         if key_id.is_some() || region.is_some() {
             builder = builder.with_region(region.unwrap_or_else(|| "us-east-1".into()));
         }
-        if let Some(endpoint) = options.endpoint.clone().or_else(|| from_catalogue("s3.endpoint")) {
+        // A host that a catalogue names, perhaps from a table's own properties, gets the credentials that the catalogue
+        // hands out with it, and never the platform's.
+        let vended_keys = options.access_key_id.is_none() && key_id.is_some();
+        let named = || from_catalogue("s3.endpoint").filter(|_| vended_keys);
+        if let Some(endpoint) = options.endpoint.clone().or_else(named) {
             builder = builder.with_endpoint(endpoint);
         }
         if let (Some(id), Some(key)) = (key_id, key) {

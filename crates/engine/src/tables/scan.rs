@@ -22,7 +22,7 @@ use datafusion::physical_plan::union::UnionExec;
 use super::plan::{EqualityDeletes, Layout, PARTITION, SEQUENCE};
 use super::reader::Readers;
 use super::source::TableSource;
-use super::store::Root;
+use super::store::TableRoot;
 
 /// Above this many files, statistics of columns are not merged for the plan.
 const MERGED_FILES: usize = 512;
@@ -31,8 +31,8 @@ const MERGED_FILES: usize = 512;
 pub(super) struct Scan<'a> {
     /// Session that plans.
     pub(super) state: &'a dyn Session,
-    /// Store of the files.
-    pub(super) root: &'a Arc<Root>,
+    /// The table's part of its store.
+    pub(super) root: &'a TableRoot,
     /// Declared columns.
     pub(super) schema: &'a SchemaRef,
     /// Of which these are wanted.
@@ -90,15 +90,15 @@ impl Scan<'_> {
             global: self.state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
-        let footers = Arc::clone(&self.root.footers);
-        let readers = Readers::new(Arc::clone(&self.root.store), footers);
+        let footers = Arc::clone(&self.root.root.footers);
+        let readers = Readers::new(Arc::clone(&self.root.store) as _, footers);
         let source: Arc<dyn FileSource> = Arc::new(
             ParquetSource::new(layout.schema.clone())
                 .with_table_parquet_options(options)
                 .with_pushdown_filters(true)
                 .with_parquet_file_reader_factory(Arc::new(readers)),
         );
-        let config = FileScanConfigBuilder::new(self.root.url.clone(), TableSource::wrap(source))
+        let config = FileScanConfigBuilder::new(self.root.root.url.clone(), TableSource::wrap(source))
             .with_file_groups(FileGroup::new(files).split_files(partitions))
             .with_statistics(statistics)
             .with_projection_indices(Some(columns))?

@@ -1,7 +1,8 @@
 //! Object stores of the connections, and how a table's paths are found in them.
 //!
 //! Every connection has its own store (one for each bucket), under a private URL: scans name that URL, and a path in a
-//! table's metadata can never choose another store than its connection's, nor leave the connection's directory.
+//! table's metadata can never choose another store than its connection's, nor leave the table's own directory and those
+//! that the connection gives to its domain.
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -19,6 +20,7 @@ use object_store::path::Path;
 use portcullis_contract::{SecretRef, StoreOptions};
 use url::Url;
 
+use super::confined::Confined;
 use super::fault::Fault;
 
 const SCHEME: &str = "portcullis-store";
@@ -80,6 +82,14 @@ impl Root {
         }
     }
 
+    /// Where it is in the file system, links followed.
+    fn real_directory(&self) -> Option<PathBuf> {
+        match &self.place {
+            Place::Directory { names } => names.last().cloned(),
+            Place::Bucket { .. } => None,
+        }
+    }
+
     /// The path in the store of an absolute URI or file name.
     pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
         let outside = || Fault::Withheld(format!("it refers to files outside of connection `{}`", self.connection));
@@ -110,17 +120,41 @@ pub(super) struct TableRoot {
     pub(super) base: Path,
     /// What the table's metadata calls this directory, where it was moved or is named otherwise.
     pub(super) declared: Option<String>,
+    /// What of the store it may read: `base`, and what is `granted`.
+    pub(super) store: Arc<Confined>,
+    /// The directories of its domain, where the connection is divided among domains.
+    granted: Option<Vec<Path>>,
 }
 
 impl TableRoot {
+    fn new(root: Arc<Root>, base: Path, granted: Option<Vec<Path>>) -> Self {
+        let allowed = granted.iter().flatten().chain([&base]).cloned();
+        let store = Arc::new(Confined::new(Arc::clone(&root.store), allowed, root.real_directory()));
+        Self { root, base, declared: None, store, granted }
+    }
+
+    /// The same table, at another directory of the store.
+    pub(super) fn at(&self, base: Path) -> Self {
+        Self::new(Arc::clone(&self.root), base, self.granted.clone())
+    }
+
+    /// The directories that it may read, for keys of caches.
+    pub(super) fn directories(&self) -> (&Path, &Option<Vec<Path>>) {
+        (&self.base, &self.granted)
+    }
+
     /// The path in the store of a URI from the table's metadata.
     pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
-        if let Some(rest) = self.declared.as_deref().and_then(|declared| uri.strip_prefix(declared))
-            && let Some(rest) = rest.strip_prefix('/')
-        {
-            return parse(&format!("{}/{}", self.base, rest.trim_start_matches('/')));
+        let renamed = self.declared.as_deref().and_then(|declared| uri.strip_prefix(declared)?.strip_prefix('/'));
+        let path = match renamed {
+            Some(rest) => self.below(rest)?,
+            None => self.root.locate(uri)?,
+        };
+        if !self.store.admits(&path) {
+            tracing::warn!(connection = self.root.connection, table = %self.base, file = %path, "outside of the table");
+            return Err(Fault::outside(&self.root.connection));
         }
-        self.root.locate(uri)
+        Ok(path)
     }
 
     /// The path of a name relative to the table's directory.
@@ -196,7 +230,7 @@ impl Stores {
             None => (self.directory(connection, url)?, self.absolute(location).to_string_lossy().into_owned()),
         };
         let base = root.locate(location.trim_end_matches('/'))?;
-        Ok(TableRoot { root, base, declared: None })
+        Ok(TableRoot::new(root, base, None))
     }
 
     /// The table directory `location` that a catalogue names, with what it says about reaching the store.
@@ -214,7 +248,28 @@ impl Stores {
         };
         let root = self.bucket(connection, bucket, "", options, vended)?;
         let base = parse(key.trim_end_matches('/'))?;
-        Ok(TableRoot { root, base, declared: None })
+        if base.parts().next().is_none() {
+            let message = format!("the catalogue of connection `{connection}` says that it is a whole bucket");
+            return Err(Fault::Withheld(message));
+        }
+        Ok(TableRoot::new(root, base, None))
+    }
+
+    /// The table with the directories of its domain. Where there are some, its own must lie in one of them: a
+    /// catalogue may let a table's writer say where the table is.
+    pub(super) fn granted(&self, table: TableRoot, granted: Option<&[String]>) -> Result<TableRoot, Fault> {
+        let Some(granted) = granted else { return Ok(table) };
+        let locate = |directory: &String| match bucket_and_key(directory) {
+            Some(_) => table.root.locate(directory).ok(),
+            None => table.root.locate(&self.absolute(directory).to_string_lossy()).ok(),
+        };
+        let granted: Vec<Path> = granted.iter().filter_map(locate).collect();
+        if !granted.iter().any(|directory| table.base.prefix_matches(directory)) {
+            let connection = &table.root.connection;
+            let message = format!("it is not in a directory that connection `{connection}` gives to its domain");
+            return Err(Fault::Withheld(message));
+        }
+        Ok(TableRoot::new(Arc::clone(&table.root), table.base, Some(granted)))
     }
 
     /// Closes the stores of `connection`, so that secrets are read anew.
@@ -265,6 +320,12 @@ impl Stores {
         options: &StoreOptions,
         vended: &HashMap<String, String>,
     ) -> Result<Arc<Root>, Fault> {
+        // It becomes a part of the host name or of the path: nothing in it may end either.
+        if bucket.is_empty() || !bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+            return Err(Fault::Withheld(format!(
+                "it is in a bucket of connection `{connection}` with an impossible name"
+            )));
+        }
         let mut key = format!("{connection}\ns3://{bucket}/{prefix}\n{options:?}");
         for name in ["s3.endpoint", "s3.region", "s3.access-key-id", "s3.session-token"] {
             key.push('\n');

@@ -37,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// The audit journal.
     pub audit: Audit,
+    /// The log.
+    pub log: Log,
     /// Keys, by reference.
     pub secrets: Secrets,
     /// Contracts, connections and policies.
@@ -91,6 +93,9 @@ pub struct Limits {
     pub queue_wait: Span,
     /// How long a query may run, reading by the client included.
     pub query_time: Span,
+    /// How long a running query may go on after a change of policies, contracts or users by which it would be refused,
+    /// or answered otherwise; then it is stopped.
+    pub revoke_within: Span,
     /// How long running queries are waited for at shutdown.
     pub drain: Span,
     /// Memory for sorts, joins and aggregations of all queries together; beyond it they spill to disk.
@@ -123,6 +128,15 @@ pub struct Audit {
     pub segment_age: Span,
     /// Newest entries that `system.access_log` shows; `portcullis audit` searches all.
     pub access_log_rows: u32,
+}
+
+/// The log. What it says and where it goes is for `PORTCULLIS_LOG`; this is about what it must not say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Whether errors of queries are logged with all that they quote: values of rows, hidden ones too. For finding a
+    /// fault, where only those read the log who may see all data.
+    pub values: bool,
 }
 
 /// Keys, by reference. A key has at least 32 bytes. Without a reference, one is generated into `keys_dir`.
@@ -194,6 +208,7 @@ impl Default for Limits {
             queued_queries: 256,
             queue_wait: Span::seconds(30),
             query_time: Span::minutes(60),
+            revoke_within: Span::minutes(5),
             drain: Span::seconds(20),
             memory: Size::mib(1024),
             rows: None,

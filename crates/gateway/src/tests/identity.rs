@@ -89,6 +89,38 @@ async fn tokens_and_handles_expire() {
     );
 }
 
+/// A clock that is set back must not bring back what has expired, in this process or in one that starts afterwards.
+#[tokio::test]
+async fn a_clock_that_is_set_back_opens_nothing() {
+    let hour = 3_600_000;
+    let mut config = config();
+    config.identity.token_lifetime = Span::hours(1);
+    config.identity.handle_lifetime = Span::hours(1);
+    let f = fixture_with(config).await;
+    let session = f.session("ana");
+    let (token, handle) = (f.gateway.issue_token(&session).unwrap(), f.gateway.seal("handle", b"x"));
+    let resumed = f.gateway.verify_token(&token).unwrap();
+    f.gateway.clock.shift(2 * hour);
+    assert!(f.gateway.verify_token(&token).is_err());
+    f.gateway.clock.shift(-2 * hour);
+    assert_eq!(f.gateway.verify_token(&token).unwrap_err().message, "the token has expired: log in again");
+    assert_eq!(f.error(&resumed, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
+    assert!(f.gateway.unseal("handle", &handle).is_err());
+
+    // What was made before the step is of the future to a gateway that starts after it.
+    let f = fixture().await;
+    f.gateway.clock.shift(48 * hour);
+    let (token, handle) = (f.gateway.issue_token(&f.session("ana")).unwrap(), f.gateway.seal("handle", b"x"));
+    let mut config = super::fixture::config();
+    config.secrets.keys_dir = f.dir.path().join(".portcullis/keys");
+    config.audit.dir = "second".into();
+    let later = crate::Gateway::open(f.dir.path(), config).await.unwrap();
+    let error = later.verify_token(&token).unwrap_err();
+    assert_eq!(error.message, "the token is of a time that has not come: log in again");
+    let error = later.unseal("handle", &handle).unwrap_err();
+    assert_eq!(error.message, "the handle is of a time that has not come: ask for a new one");
+}
+
 #[tokio::test]
 async fn a_sealed_ticket_is_for_one_principal_and_one_kind() {
     let f = fixture().await;

@@ -70,6 +70,24 @@ async fn a_policy_directory_that_is_gone_closes_the_gate() {
 }
 
 #[tokio::test]
+async fn a_policy_directory_that_cannot_be_listed_closes_the_gate() {
+    let f = fixture().await;
+    let session = f.session("ana");
+    assert_eq!(count(&f).await.unwrap(), "2");
+    fs::rename(f.dir.path().join("policies"), f.dir.path().join("aside")).unwrap();
+    f.write("policies", "not a directory");
+    assert!(f.gateway.reload().await);
+    assert!(codes(&f).contains(&"mesh-unreadable"), "{:?}", f.gateway.findings());
+    let error = f.error(&session, COUNT).await;
+    assert!(matches!(error.kind, ErrorKind::NotFound | ErrorKind::Unauthenticated), "{error}");
+    assert!(Gateway::open(f.dir.path(), config_with_own_journal()).await.is_err(), "nor does one start");
+    fs::remove_file(f.dir.path().join("policies")).unwrap();
+    fs::rename(f.dir.path().join("aside"), f.dir.path().join("policies")).unwrap();
+    assert!(f.gateway.reload().await);
+    assert_eq!(count(&f).await.unwrap(), "2");
+}
+
+#[tokio::test]
 async fn a_policy_file_that_cannot_be_read_is_not_passed_over() {
     let f = fixture().await;
     fs::write(f.dir.path().join("policies/stop.cedar"), [0xff, 0xfe, 0x00]).unwrap();

@@ -10,25 +10,35 @@ use crate::config::{KeyRef, Limits, Span};
 use crate::error::ErrorKind;
 use crate::keys;
 use crate::options::{OptionStore, SessionOptions};
-use crate::signer::{Broken, Claims, Signer};
+use crate::signer::{Broken, Claims, Signer, Window};
 use crate::throttle::Throttle;
 use crate::turns::Turns;
+
+const LATEST: i64 = 5_000;
+
+fn at(now_ms: i64) -> Window {
+    Window { now_ms, latest_ms: LATEST }
+}
 
 #[test]
 fn a_seal_holds_for_its_kind_audience_and_time_and_for_every_byte() {
     let signer = Signer::new(&[7; 32]);
     let sealed = signer.seal("ticket", "ana", b"payload", 1_000);
-    assert_eq!(signer.unseal("ticket", "ana", &sealed, 999), Ok((b"payload".as_slice(), 1_000)));
-    assert_eq!(signer.unseal("ticket", "ana", &sealed, 1_000), Err(Broken::Expired));
-    assert_eq!(signer.unseal("handle", "ana", &sealed, 0), Err(Broken::Forged));
-    assert_eq!(signer.unseal("ticket", "bob", &sealed, 0), Err(Broken::Forged));
-    assert_eq!(signer.unseal("ticketa", "na", &sealed, 0), Err(Broken::Forged));
-    assert_eq!(Signer::new(&[8; 32]).unseal("ticket", "ana", &sealed, 0), Err(Broken::Forged));
-    for at in 0..sealed.len() {
+    assert_eq!(signer.unseal("ticket", "ana", &sealed, at(999)), Ok((b"payload".as_slice(), 1_000)));
+    assert_eq!(signer.unseal("ticket", "ana", &sealed, at(1_000)), Err(Broken::Expired));
+    assert_eq!(signer.unseal("handle", "ana", &sealed, at(0)), Err(Broken::Forged));
+    assert_eq!(signer.unseal("ticket", "bob", &sealed, at(0)), Err(Broken::Forged));
+    assert_eq!(signer.unseal("ticketa", "na", &sealed, at(0)), Err(Broken::Forged));
+    assert_eq!(Signer::new(&[8; 32]).unseal("ticket", "ana", &sealed, at(0)), Err(Broken::Forged));
+    assert_eq!(
+        signer.unseal("ticket", "ana", &signer.seal("ticket", "ana", b"x", LATEST + 1), at(0)),
+        Err(Broken::Early)
+    );
+    for byte in 0..sealed.len() {
         let mut changed = sealed.clone();
-        changed[at] ^= 1;
-        assert_eq!(signer.unseal("ticket", "ana", &changed, 0), Err(Broken::Forged), "byte {at}");
-        assert_eq!(signer.unseal("ticket", "ana", &sealed[..at], 0), Err(Broken::Forged), "cut at {at}");
+        changed[byte] ^= 1;
+        assert_eq!(signer.unseal("ticket", "ana", &changed, at(0)), Err(Broken::Forged), "byte {byte}");
+        assert_eq!(signer.unseal("ticket", "ana", &sealed[..byte], at(0)), Err(Broken::Forged), "cut at {byte}");
     }
 }
 
@@ -43,14 +53,14 @@ fn a_token_is_no_ticket_and_a_ticket_no_token() {
         credential: signer.mark("hash"),
     };
     let token = signer.token(&claims, 1_000).unwrap();
-    assert_eq!(signer.claims(&token, 0).unwrap(), (claims.clone(), 1_000));
-    assert_eq!(signer.claims(&token, 1_000).unwrap_err(), Broken::Expired);
-    assert_eq!(signer.claims("pcl_", 0).unwrap_err(), Broken::Forged);
-    assert_eq!(signer.claims("eyJhbGciOiJub25lIn0.e30.", 0).unwrap_err(), Broken::Forged);
+    assert_eq!(signer.claims(&token, at(0)).unwrap(), (claims.clone(), 1_000));
+    assert_eq!(signer.claims(&token, at(1_000)).unwrap_err(), Broken::Expired);
+    assert_eq!(signer.claims("pcl_", at(0)).unwrap_err(), Broken::Forged);
+    assert_eq!(signer.claims("eyJhbGciOiJub25lIn0.e30.", at(0)).unwrap_err(), Broken::Forged);
     let ticket = signer.seal("ticket", "", &serde_json::to_vec(&claims).unwrap(), 1_000);
     use base64::Engine;
     let posing = format!("pcl_{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(ticket));
-    assert_eq!(signer.claims(&posing, 0).unwrap_err(), Broken::Forged);
+    assert_eq!(signer.claims(&posing, at(0)).unwrap_err(), Broken::Forged);
     assert_ne!(signer.mark("one"), signer.mark("other"));
 }
 

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BinaryViewBuilder, FixedSizeBinaryBuilder, GenericBinaryBuilder, GenericStringBuilder,
-    OffsetSizeTrait, StringViewBuilder,
+    Array, ArrayRef, AsArray, FixedSizeBinaryBuilder, GenericBinaryBuilder, GenericStringBuilder, OffsetSizeTrait,
 };
-use datafusion::arrow::datatypes::{DataType, Int32Type, Int64Type};
+use datafusion::arrow::datatypes::{BinaryViewType, DataType, Int32Type, Int64Type, StringViewType};
 
+use super::digests::Digests;
 use super::key::MaskKey;
 use super::partial::map_valid;
 
 pub(super) fn hash(key: &MaskKey, column: &ArrayRef) -> Option<ArrayRef> {
     Some(match column.data_type() {
         DataType::Utf8View => {
-            let mut builder = StringViewBuilder::with_capacity(column.len());
-            let mut digits = [0; 32];
-            for value in column.as_string_view() {
-                builder.append_option(value.map(|text| hex(key, text, &mut digits)));
-            }
-            Arc::new(builder.finish())
+            let digests = Digests::of(column.as_string_view(), |text: &str, digits: &mut [u8; 32]| {
+                hex(key, text, digits);
+            });
+            Arc::new(digests.into_array::<StringViewType>()?)
         }
         DataType::Utf8 => strings::<i32>(key, column),
         DataType::LargeUtf8 => strings::<i64>(key, column),
@@ -29,15 +27,18 @@ pub(super) fn hash(key: &MaskKey, column: &ArrayRef) -> Option<ArrayRef> {
         }),
         DataType::Int64 => map_valid::<Int64Type>(column, |value| i64::from_le_bytes(number(key, value))),
         DataType::BinaryView => {
-            let mut builder = BinaryViewBuilder::with_capacity(column.len());
-            for value in column.as_binary_view() {
-                builder.append_option(value.map(|bytes| short(&key.bytes, bytes)));
-            }
-            Arc::new(builder.finish())
+            let digests = Digests::of(column.as_binary_view(), |bytes: &[u8], hash: &mut [u8; 16]| {
+                *hash = short(&key.bytes, bytes);
+            });
+            Arc::new(digests.into_array::<BinaryViewType>()?)
         }
         DataType::Binary => binaries::<i32>(key, column),
         DataType::LargeBinary => binaries::<i64>(key, column),
         DataType::FixedSizeBinary(width) => return fixed(key, column, *width),
+        DataType::Dictionary(_, _) => {
+            let dictionary = column.as_any_dictionary_opt()?;
+            dictionary.with_values(hash(key, dictionary.values())?)
+        }
         _ => return None,
     })
 }

@@ -14,6 +14,7 @@
 
 mod bucket;
 mod calendar;
+mod digests;
 mod hash;
 mod key;
 mod partial;

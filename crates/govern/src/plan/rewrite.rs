@@ -12,8 +12,8 @@ use datafusion::logical_expr::logical_plan::TableScan;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 
 use super::context::{MeshContext, refusal};
-use super::guard::group_guard;
 use super::information_schema::{self, INFORMATION_SCHEMA};
+use super::nodes::Node;
 use super::source::{ScanSource, ViewSource};
 use super::verdict::ReasonKind;
 use crate::mask::Masks;
@@ -44,33 +44,10 @@ struct Rewriter<'a> {
 
 impl Rewriter<'_> {
     fn node(&mut self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-        match node {
-            LogicalPlan::TableScan(scan) => self.scan(scan),
-            LogicalPlan::Projection(_)
-            | LogicalPlan::Filter(_)
-            | LogicalPlan::Window(_)
-            | LogicalPlan::Aggregate(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::Join(_)
-            | LogicalPlan::Repartition(_)
-            | LogicalPlan::Union(_)
-            | LogicalPlan::EmptyRelation(_)
-            | LogicalPlan::Subquery(_)
-            | LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::Limit(_)
-            | LogicalPlan::Values(_)
-            | LogicalPlan::Distinct(_)
-            | LogicalPlan::Unnest(_)
-            | LogicalPlan::RecursiveQuery(_) => Ok(Transformed::no(node)),
-            LogicalPlan::Extension(_) if group_guard(&node).is_some() => Ok(Transformed::no(node)),
-            LogicalPlan::Statement(_)
-            | LogicalPlan::Explain(_)
-            | LogicalPlan::Analyze(_)
-            | LogicalPlan::Extension(_)
-            | LogicalPlan::Dml(_)
-            | LogicalPlan::Ddl(_)
-            | LogicalPlan::Copy(_)
-            | LogicalPlan::DescribeTable(_) => {
+        match (Node::of(&node), node) {
+            (_, LogicalPlan::TableScan(scan)) => self.scan(scan),
+            (Node::Query, node) => Ok(Transformed::no(node)),
+            (Node::Scan | Node::Other(_), _) => {
                 Err(refusal(ReasonKind::Undecided, "the statement needs an operation that cannot be governed"))
             }
         }

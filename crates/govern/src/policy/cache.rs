@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::decision::TableDecision;
-use super::subject::{Principal, Subject};
+use super::subject::{Principal, RequestContext, Subject};
 
 /// Everything that a decision depends on besides the snapshot, which owns the cache, and the time, for which decisions
 /// are not kept.
@@ -21,13 +21,16 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(table: &str, subject: &Subject) -> Self {
+        // Without `..`: whatever else policies can be told of a request is a part of the key.
+        let Subject { principal, context } = subject;
+        let RequestContext { purpose, break_glass, client_address, authentication, now_ms: _ } = context;
         Key {
             table: table.to_owned(),
-            principal: subject.principal.clone(),
-            purpose: subject.context.purpose.clone(),
-            break_glass: subject.context.break_glass.is_some(),
-            client_address: subject.context.client_address,
-            authentication: subject.context.authentication.clone(),
+            principal: principal.clone(),
+            purpose: purpose.clone(),
+            break_glass: break_glass.is_some(),
+            client_address: *client_address,
+            authentication: authentication.clone(),
         }
     }
 }

@@ -225,6 +225,29 @@ pub struct ColumnDecision {
     pub contract_masking: Option<Masking>,
 }
 
+impl TableDecision {
+    /// Whether both let the same rows, columns and masks through, whichever policies say so.
+    pub fn shows_the_same(&self, other: &TableDecision) -> bool {
+        // Without `..`: whatever else will be decided belongs here, or says why it does not.
+        let TableDecision { table, discover, query, filter, aggregation, break_glass, notice: _, columns, undecided } =
+            self;
+        let broken = |access: &Option<Access>| access.as_ref().is_some_and(|access| access.allowed);
+        let same_column = |(one, other): (&ColumnDecision, &ColumnDecision)| {
+            let ColumnDecision { name, disclosure, policies: _, forbidden_by: _, contract_masking: _ } = one;
+            *name == other.name && *disclosure == other.disclosure
+        };
+        *table == other.table
+            && discover.allowed == other.discover.allowed
+            && query.allowed == other.query.allowed
+            && filter.expr == other.filter.expr
+            && *aggregation == other.aggregation
+            && broken(break_glass) == broken(&other.break_glass)
+            && columns.len() == other.columns.len()
+            && columns.iter().zip(&other.columns).all(same_column)
+            && undecided.is_some() == other.undecided.is_some()
+    }
+}
+
 /// Everything decided about one table for one subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TableDecision {

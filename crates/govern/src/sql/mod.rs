@@ -8,6 +8,8 @@ mod redact;
 mod show;
 
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;

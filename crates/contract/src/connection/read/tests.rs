@@ -109,3 +109,29 @@ fn what_is_wrong() {
         "bad a\nc.yaml:2:57: error[connections-bad-value]: `endpoint` is not encrypted (hint: use `https://`, or say `allow_http: true`)",
     );
 }
+
+#[test]
+fn a_connection_may_be_divided_among_domains() {
+    let text = "connections:
+  lake: {type: directory, url: lake, domains: {orders: lake/orders/, hr: [lake/hr, lake/shared/hr]}}
+  rest: {type: iceberg-rest, uri: 'https://x', domains: {orders: ['s3a://warehouse//orders']}}
+  closed: {type: directory, url: lake, domains: {}}
+";
+    check(text, "lake\nrest\nclosed");
+    let (entries, _) = read(&SourceFile::new("c.yaml", text));
+    let of = |entry: &Entry| match entry {
+        Entry::Good(connection) => connection.domains.clone().unwrap(),
+        Entry::Bad(name) => panic!("{name}"),
+    };
+    let domains: Vec<_> = entries.iter().map(of).collect();
+    assert_eq!(domains[0]["orders"], ["lake/orders"]);
+    assert_eq!(domains[0]["hr"], ["lake/hr", "lake/shared/hr"]);
+    assert_eq!(domains[1]["orders"], ["s3://warehouse/orders"]);
+    assert!(domains[2].is_empty());
+    check(
+        "connections:\n  a: {type: directory, url: lake, domains: {orders: [other/orders, 'lake/../x']}}",
+        "bad a
+         c.yaml:2:53: error[connections-bad-value]: `other/orders` is not below the connection's `url`
+         c.yaml:2:53: error[connections-bad-value]: a location must not leave its directory with `..`",
+    );
+}

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::Schema;
 use deltalake::kernel::Snapshot;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use url::Url;
 
@@ -133,8 +133,9 @@ fn log_store(root: &TableRoot) -> Result<LogStoreRef, Fault> {
         .clear()
         .extend(root.base.parts().map(|part| part.as_ref().to_owned()))
         .push("");
-    let prefixed = Arc::new(PrefixStore::new(Arc::clone(&root.root.store), root.base.clone()));
-    Ok(default_logstore(prefixed, Arc::clone(&root.root.store), &location, &StorageConfig::default()))
+    let store = Arc::clone(&root.store) as Arc<dyn ObjectStore>;
+    let prefixed = Arc::new(PrefixStore::new(Arc::clone(&store), root.base.clone()));
+    Ok(default_logstore(prefixed, store, &location, &StorageConfig::default()))
 }
 
 fn commit_path(root: &TableRoot, version: u64) -> Result<Path, Fault> {
@@ -143,7 +144,7 @@ fn commit_path(root: &TableRoot, version: u64) -> Result<Path, Fault> {
 
 /// Tells a commit from one of another table that was written in its place; none if the log was cleaned of it.
 async fn commit_mark(root: &TableRoot, version: u64) -> Result<Option<String>, Fault> {
-    match root.root.store.head(&commit_path(root, version)?).await {
+    match root.store.head(&commit_path(root, version)?).await {
         Ok(found) => {
             let written = found.last_modified.timestamp_micros();
             Ok(Some(format!("{} {written}", found.e_tag.as_deref().unwrap_or_default())))
@@ -158,7 +159,7 @@ async fn commit_mark(root: &TableRoot, version: u64) -> Result<Option<String>, F
 async fn commit_time(root: &TableRoot, version: u64, strictly: bool) -> Result<Option<i64>, Fault> {
     let path = commit_path(root, version)?;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
-    let found = match root.root.store.get(&path).await {
+    let found = match root.store.get(&path).await {
         Ok(found) => found,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(failed(error)),

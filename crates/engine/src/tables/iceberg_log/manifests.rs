@@ -20,6 +20,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
     let Some(snapshot) = table.snapshot() else { return Ok(Vec::new()) };
     let connection = &table.root.root.connection;
     let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
+    table.root.locate(snapshot.manifest_list())?;
     let io = storage::file_io(&table.root);
     let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
     let list = Table::builder()
@@ -43,7 +44,9 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
                 if file.key_metadata.is_some() {
                     return Err(Fault::Withheld("it is encrypted".into()));
                 }
-                let key = format!("{}{}", table.root.root.url.as_str(), file.manifest_path);
+                // Before the cache is asked, which has the manifests of all tables of the store.
+                let path = table.root.locate(&file.manifest_path)?;
+                let key = format!("{}{path}", table.root.root.url.as_str());
                 let load = async { file.load_manifest(io).await.map(Arc::new) };
                 let manifest = cache
                     .try_get_with(key, load)

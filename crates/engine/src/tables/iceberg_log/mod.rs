@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::Schema;
 use futures::TryStreamExt;
 use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
@@ -64,7 +64,7 @@ impl IcebergTable {
             .await
             .map_err(|error| Fault::iceberg(&root.root.connection, &error))?;
         let root = match is_metadata_file(&root.base) {
-            true => TableRoot { base: parent(&parent(&root.base)), ..root },
+            true => root.at(directory_of(&root.base)),
             false => root,
         };
         Ok(Self::new(root, Arc::new(metadata), version))
@@ -106,6 +106,12 @@ fn is_metadata_file(path: &Path) -> bool {
     path.filename().is_some_and(|name| name.ends_with(".metadata.json"))
 }
 
+/// The directory of the table that a metadata file is of.
+fn directory_of(metadata: &Path) -> Path {
+    let directory = parent(metadata);
+    if directory.filename() == Some("metadata") { parent(&directory) } else { directory }
+}
+
 fn parent(path: &Path) -> Path {
     let parts: Vec<_> = path.parts().collect();
     parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
@@ -115,7 +121,7 @@ fn parent(path: &Path) -> Path {
 /// one, else the one with the highest version in the directory.
 async fn current_metadata(root: &TableRoot) -> Result<ObjectMeta, Fault> {
     if is_metadata_file(&root.base) {
-        let found = root.root.store.head(&root.base).await;
+        let found = root.store.head(&root.base).await;
         return found.map_err(|error| Fault::store(&root.root.connection, &error));
     }
     match hinted(root).await? {
@@ -125,7 +131,7 @@ async fn current_metadata(root: &TableRoot) -> Result<ObjectMeta, Fault> {
 }
 
 async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
-    let store = &root.root.store;
+    let store = &root.store;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let hint = match store.get(&root.below("metadata/version-hint.text")?).await {
         Ok(found) => found.bytes().await.map_err(failed)?,
@@ -152,7 +158,7 @@ async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
 async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<ObjectMeta>, Fault> {
     for name in names {
         let path = root.below(&format!("metadata/{name}"))?;
-        match root.root.store.head(&path).await {
+        match root.store.head(&path).await {
             Ok(found) => return Ok(Some(found)),
             Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(Fault::store(&root.root.connection, &error)),
@@ -164,7 +170,6 @@ async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<ObjectMet
 async fn highest(root: &TableRoot) -> Result<ObjectMeta, Fault> {
     let connection = &root.root.connection;
     let listed: Vec<ObjectMeta> = root
-        .root
         .store
         .list(Some(&root.below("metadata")?))
         .try_collect()

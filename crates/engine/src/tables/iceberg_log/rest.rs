@@ -42,6 +42,7 @@ impl Catalogues {
         connection: RestConnection<'_>,
         stores: &Stores,
         name: &str,
+        granted: Option<&[String]>,
         known: Option<&IcebergTable>,
     ) -> Result<IcebergTable, Fault> {
         let failed = |error: iceberg::Error| Fault::iceberg(connection.name, &error);
@@ -64,6 +65,7 @@ impl Catalogues {
         // The catalogue may hand out new credentials for the same version.
         let vended = table.file_io().config().props();
         let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), vended)?;
+        let root = stores.granted(root, granted)?;
         let metadata = match known {
             Some(known) if known.version == version => Arc::clone(&known.metadata),
             _ => metadata,

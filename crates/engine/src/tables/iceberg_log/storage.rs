@@ -49,14 +49,14 @@ impl StorageFactory for TableStorage {
 }
 
 impl TableStorage {
-    fn locate(&self, name: &str) -> Result<(&Arc<dyn ObjectStore>, Path)> {
+    fn locate(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let root = self.root.as_ref().ok_or_else(|| Error::new(ErrorKind::Unexpected, "no store"))?;
         let invalid = || Error::new(ErrorKind::DataInvalid, "a path that is not in the table's connection");
         let path = match name.strip_prefix(IN_STORE) {
             Some(path) => Path::parse(path).map_err(|_| invalid())?,
             None => root.locate(name).map_err(|_| invalid())?,
         };
-        Ok((&root.root.store, path))
+        Ok((Arc::clone(&root.store) as Arc<dyn ObjectStore>, path))
     }
 }
 
@@ -104,7 +104,7 @@ impl Storage for TableStorage {
 
     async fn reader(&self, name: &str) -> Result<Box<dyn FileRead>> {
         let (store, path) = self.locate(name)?;
-        Ok(Box::new(Reader { store: Arc::clone(store), path }))
+        Ok(Box::new(Reader { store, path }))
     }
 
     async fn write(&self, _: &str, _: Bytes) -> Result<()> {

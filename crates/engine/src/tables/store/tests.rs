@@ -16,12 +16,17 @@ fn paths_of_a_directory_stay_in_it() {
     let root = stores.table_root("lake", "lake", &StoreOptions::default(), "lake/orders/t/").unwrap();
     assert_eq!(root.base.as_ref(), "orders/t");
     let inside = |name: &str| format!("{}/lake/{name}", mesh.path().display());
-    for uri in [
-        inside("x/f 1%20.parquet"),
-        format!("file://{}", inside("x/f 1%20.parquet")),
-        format!("file:{}", inside("x/f 1%20.parquet")),
-    ] {
-        assert_eq!(root.locate(&uri).unwrap(), Path::parse("x/f 1%20.parquet").unwrap(), "{uri}");
+    let own = "orders/t/f 1%20.parquet";
+    for uri in [inside(own), format!("file://{}", inside(own)), format!("file:{}", inside(own))] {
+        assert_eq!(root.locate(&uri).unwrap(), Path::parse(own).unwrap(), "{uri}");
+    }
+    for foreign in ["orders/t2/f.parquet", "orders/f.parquet", "hr/salaries/f.parquet", "f.parquet"] {
+        assert_eq!(
+            message(root.locate(&inside(foreign)).unwrap_err()),
+            "table `d.t` is withheld: its metadata names files outside of its own directory, and connection `lake` does \
+             not give them to its domain",
+            "{foreign}"
+        );
     }
     for uri in ["/etc/passwd", "file:///etc/passwd", "s3://bucket/key", "relative", &inside("../secret"), "file://lake"]
     {
@@ -59,11 +64,78 @@ fn keys_of_a_bucket_stay_below_the_prefix() {
     };
     let root = stores.table_root("lake", "s3://b/lake", &options, "s3://b/lake/t").unwrap();
     assert_eq!(root.locate("s3a://b/lake/t/f.parquet").unwrap().as_ref(), "lake/t/f.parquet");
-    for uri in ["s3://b/lakes/f", "s3://other/lake/f", "s3://b/f", "/lake/f", "gs://b/lake/f"] {
+    for uri in ["s3://b/lake/t2/f", "s3://b/lakes/f", "s3://other/lake/f", "s3://b/f", "/lake/f", "gs://b/lake/f"] {
         assert!(root.locate(uri).is_err(), "{uri}");
     }
     let elsewhere = stores.catalogue_root("c", &options, "file:///lake/t", &HashMap::new()).unwrap_err();
     assert!(message(elsewhere).contains("not in an S3 store"));
+    let whole = stores.catalogue_root("c", &options, "s3://b/", &HashMap::new()).unwrap_err();
+    assert!(message(whole).contains("a whole bucket"));
+    for bucket in ["evil.example#", "evil.example?", "me@evil.example", "evil.example:80", ""] {
+        let location = format!("s3://{bucket}/t");
+        let refused = stores.catalogue_root("c", &options, &location, &HashMap::new()).unwrap_err();
+        assert!(message(refused).contains("an impossible name"), "{bucket}");
+    }
+}
+
+#[test]
+fn a_divided_connection_holds_a_table_to_its_domains_directories() {
+    let stores = stores(FilePath::new("/"));
+    let options = StoreOptions {
+        region: Some("us-east-1".into()),
+        endpoint: Some("http://127.0.0.1:1".into()),
+        allow_http: true,
+        ..StoreOptions::default()
+    };
+    let granted = ["s3://b/orders".to_owned(), "s3://b/raw/orders".to_owned(), "s3://other/orders".to_owned()];
+    let at = |location: &str| {
+        let root = stores.catalogue_root("c", &options, location, &HashMap::new()).unwrap();
+        stores.granted(root, Some(&granted))
+    };
+    let root = at("s3://b/orders/t").unwrap();
+    assert!(root.locate("s3://b/raw/orders/f").is_ok() && root.locate("s3://b/orders/other/f").is_ok());
+    assert!(root.locate("s3://b/raw/hr/f").is_err() && root.locate("s3://b/hr/f").is_err());
+    // A catalogue may let a table's writer move the table.
+    for moved in ["s3://b/hr/salaries", "s3://b/ordersx/t", "s3://hr/orders/t"] {
+        assert_eq!(
+            message(at(moved).unwrap_err()),
+            "table `d.t` is withheld: it is not in a directory that connection `c` gives to its domain",
+            "{moved}"
+        );
+    }
+    let own = root.at(Path::parse("orders/u").unwrap());
+    assert!(own.locate("s3://b/raw/orders/f").is_ok() && own.locate("s3://b/hr/f").is_err());
+}
+
+/// A host that a catalogue's answer names must not get what the platform uses for this store.
+#[test]
+fn credentials_of_the_platform_are_for_the_platforms_endpoint() {
+    let mesh = tempfile::TempDir::new().unwrap();
+    for name in ["id", "key"] {
+        std::fs::write(mesh.path().join(name), "platform").unwrap();
+    }
+    let stores = stores(mesh.path());
+    let own = StoreOptions {
+        region: Some("eu".into()),
+        access_key_id: Some(SecretRef::File("id".into())),
+        secret_access_key: Some(SecretRef::File("key".into())),
+        ..StoreOptions::default()
+    };
+    let evil = || ("s3.endpoint".to_owned(), "https://evil.example".to_owned());
+    let keys = ["s3.access-key-id", "s3.secret-access-key"].map(|name| (name.to_owned(), "vended".to_owned()));
+    let client = |options: &StoreOptions, vended: HashMap<String, String>| {
+        format!("{:?}", stores.s3("c", "b", options, &vended).unwrap())
+    };
+    assert!(!client(&own, HashMap::from([evil()])).contains("evil.example"));
+    let both = keys.iter().cloned().chain([evil()]).collect();
+    assert!(!client(&own, both).contains("evil.example"), "the platform's keys come first, and so does its endpoint");
+    let none = StoreOptions { region: Some("eu".into()), ..StoreOptions::default() };
+    assert!(
+        !client(&none, HashMap::from([evil()])).contains("evil.example"),
+        "the environment's keys are the platform's"
+    );
+    let vended = keys.iter().cloned().chain([evil()]).collect();
+    assert!(client(&none, vended).contains("evil.example"), "what the catalogue hands out goes where it says");
 }
 
 #[test]

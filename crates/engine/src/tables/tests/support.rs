@@ -127,14 +127,14 @@ pub(super) fn declared_in(
         lineage: Lineage::default(),
         access: Access::default(),
     };
-    let connection = Arc::new(Connection { name: "lake".to_owned(), kind, position: position() });
+    let connection = Arc::new(Connection { name: "lake".to_owned(), kind, domains: None, position: position() });
     Table {
         name: TableName { domain: "test".to_owned(), table: name.to_owned() },
         aliases: Vec::new(),
         contract: Arc::new(contract),
         port,
         format,
-        source: Source { connection, path },
+        source: Source { connection, path, granted: None },
     }
 }
 

@@ -96,14 +96,14 @@ pub(super) fn table_with(name: &str, fields: Vec<Field>, change: impl Fn(&mut Co
     change(&mut contract);
     let store = StoreOptions::default();
     let kind = ConnectionKind::Directory { url: "lake".into(), store };
-    let connection = Arc::new(Connection { name: "lake".into(), kind, position });
+    let connection = Arc::new(Connection { name: "lake".into(), kind, domains: None, position });
     Arc::new(Table {
         name: TableName { domain: domain.into(), table: short.into() },
         aliases: vec![],
         contract: Arc::new(contract),
         port,
         format: TableFormat::Iceberg,
-        source: Source { connection, path: SourcePath::Url("lake/x".into()) },
+        source: Source { connection, path: SourcePath::Url("lake/x".into()), granted: None },
     })
 }
 
