@@ -25,7 +25,10 @@ const CREATED: &str = "type.googleapis.com/arrow.flight.protocol.sql.ActionCreat
 const ACTIONS: [(&str, &str); 5] = [
     (CREATE_PREPARED_STATEMENT, "Plans a statement and returns a handle for it."),
     (CLOSE_PREPARED_STATEMENT, "Ends the use of a handle."),
-    (SET_SESSION_OPTIONS, "Sets options of the session: `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`."),
+    (
+        SET_SESSION_OPTIONS,
+        "Sets options of the session: `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
+    ),
     (GET_SESSION_OPTIONS, "Returns the options of the session."),
     (CLOSE_SESSION, "Ends the session."),
 ];

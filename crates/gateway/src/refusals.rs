@@ -142,6 +142,7 @@ impl Refusals {
             groups: Vec::new(),
             client: refusal.client.map(|client| client.to_string()),
             authentication: refusal.authentication.clone(),
+            break_glass: None,
             purpose: None,
             statement: refusal.what.statement().to_owned(),
             tables: Vec::new(),

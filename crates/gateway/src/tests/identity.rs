@@ -99,11 +99,14 @@ async fn a_clock_that_is_set_back_opens_nothing() {
     let f = fixture_with(config).await;
     let session = f.session("ana");
     let (token, handle) = (f.gateway.issue_token(&session).unwrap(), f.gateway.seal("handle", b"x"));
-    let resumed = f.gateway.verify_token(&token).unwrap();
+    let resumed = f.gateway.bearer_session(&token, None).await.unwrap();
     f.gateway.clock.shift(2 * hour);
-    assert!(f.gateway.verify_token(&token).is_err());
+    assert!(f.gateway.bearer_session(&token, None).await.is_err());
     f.gateway.clock.shift(-2 * hour);
-    assert_eq!(f.gateway.verify_token(&token).unwrap_err().message, "the token has expired: log in again");
+    assert_eq!(
+        f.gateway.bearer_session(&token, None).await.unwrap_err().message,
+        "the token has expired: log in again"
+    );
     assert_eq!(f.error(&resumed, "SELECT 1").await.kind, ErrorKind::Unauthenticated);
     assert!(f.gateway.unseal("handle", &handle).is_err());
 
@@ -115,7 +118,7 @@ async fn a_clock_that_is_set_back_opens_nothing() {
     config.secrets.keys_dir = f.dir.path().join(".portcullis/keys");
     config.audit.dir = "second".into();
     let later = crate::Gateway::open(f.dir.path(), config).await.unwrap();
-    let error = later.verify_token(&token).unwrap_err();
+    let error = later.bearer_session(&token, None).await.unwrap_err();
     assert_eq!(error.message, "the token is of a time that has not come: log in again");
     let error = later.unseal("handle", &handle).unwrap_err();
     assert_eq!(error.message, "the handle is of a time that has not come: ask for a new one");
