@@ -17,7 +17,7 @@ fn notices(session: &Session, sql: &str) -> Vec<String> {
     let gateway = gateway_of("kinds");
     let stream = block_on(gateway.query(session, sql, None)).unwrap();
     let notices = stream.notices().to_vec();
-    let described = block_on(gateway.describe(session, sql)).unwrap();
+    let described = block_on(gateway.describe(session, sql, None)).unwrap();
     assert_eq!(described.notices, notices, "{sql}");
     block_on(stream.try_collect::<Vec<_>>()).unwrap();
     notices
