@@ -122,6 +122,7 @@ fn subject(number: usize) -> Subject {
     };
     let context = RequestContext {
         purpose: Some("analytics".to_owned()),
+        break_glass: None,
         client_address: None,
         authentication: "token".to_owned(),
         now_ms: 0,
@@ -170,8 +171,8 @@ fn hash() {
     let mails: ArrayRef =
         Arc::new((0..rows).map(|row| Some(format!("somebody.{row}@example.com"))).collect::<StringArray>());
     report("keyed hash, e-mail addresses", rate(&cast(&mails, &DataType::Utf8View).unwrap()), "M/s", 5.0, false);
-    let few = (0..rows).map(|row| Some(format!("customer number {}", row % 500)));
-    let few: ArrayRef = Arc::new(few.collect::<DictionaryArray<Int32Type>>());
+    let few: Vec<String> = (0..rows).map(|row| format!("customer number {}", row % 500)).collect();
+    let few: ArrayRef = Arc::new(few.iter().map(String::as_str).collect::<DictionaryArray<Int32Type>>());
     let repeated = rate(&cast(&few, &DataType::Utf8View).unwrap());
     report("keyed hash, 500 different strings, from a dictionary", repeated, "M/s", 20.0, false);
     report("the same as a dictionary", rate(&few), "M/s", 1_000.0, false);
@@ -324,6 +325,10 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
     }
 }

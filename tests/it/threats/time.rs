@@ -111,7 +111,8 @@ fn what_changed_between_the_ticket_and_its_use_counts() {
 #[test]
 fn what_is_closed_is_closed_to_handles_and_tickets_too() {
     let remove = |mesh: &Mesh, name: &str| std::fs::remove_file(mesh.path().join("policies").join(name)).unwrap();
-    let closings: [(&str, &dyn Fn(&Mesh)); 4] = [
+    type Close<'a> = &'a dyn Fn(&Mesh);
+    let closings: [(&str, Close<'_>); 4] = [
         ("the last policy", &|mesh| {
             for name in ["analysts", "data_scientists", "fraud", "platform", "readers"] {
                 remove(mesh, &format!("{name}.cedar"));

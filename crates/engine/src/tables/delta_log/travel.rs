@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deltalake::kernel::Snapshot;
+use object_store::ObjectStore;
 use object_store::path::Path;
 use portcullis_govern::AsOf;
 
@@ -35,8 +36,8 @@ impl DeltaTable {
     /// What tells a version from others, also from one of a table that was written in this one's place.
     pub(in crate::tables) async fn key_of(&self, version: u64) -> Result<String, Fault> {
         let mark = commit_mark(&self.root, version).await?.unwrap_or_default();
-        let (store, id) = (self.root.root.url.as_str(), self.snapshot.metadata().id());
-        Ok(format!("{store}{}\n{id}\n{version}\n{mark}", self.root.base))
+        let (store, id, places) = (self.root.root.url.as_str(), self.snapshot.metadata().id(), self.root.directories());
+        Ok(format!("{store}{places:?}\n{id}\n{version}\n{mark}"))
     }
 
     /// The table at one of its versions.
@@ -113,7 +114,7 @@ impl DeltaTable {
 
     async fn log(&self) -> Result<Log, Fault> {
         let directory = self.root.below("_delta_log")?;
-        let listed = self.root.root.store.list_with_delimiter(Some(&directory)).await;
+        let listed = self.root.store.list_with_delimiter(Some(&directory)).await;
         let listed = listed.map_err(|error| Fault::store(&self.root.root.connection, &error))?;
         let mut log = Log::default();
         for file in listed.objects {
