@@ -10,11 +10,13 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DataFusionError, JoinType, Result, TableReference};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, DataFusionError, JoinType, Result, TableReference};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::logical_plan::{Aggregate, Filter, Join, Projection, TableScan};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use portcullis_contract::Aggregation;
 
 use super::context::refusal;
@@ -208,8 +210,8 @@ impl Region {
             LogicalPlan::Projection(node) => self.projection(node),
             LogicalPlan::Filter(node) => {
                 let input = self.plan(Arc::unwrap_or_clone(node.input))?;
-                self.total(&node.predicate, input.schema())?;
-                Ok(LogicalPlan::Filter(Filter::try_new(node.predicate, Arc::new(input))?))
+                let predicate = self.total(node.predicate, input.schema())?;
+                Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?))
             }
             LogicalPlan::Join(node) if node.join_type == JoinType::Inner => self.join(node),
             other => {
@@ -255,18 +257,16 @@ impl Region {
     fn join(&mut self, node: Join) -> Result<LogicalPlan> {
         let left = self.plan(Arc::unwrap_or_clone(node.left))?;
         let right = self.plan(Arc::unwrap_or_clone(node.right))?;
-        let schema = left.schema().join(right.schema())?;
+        let schema = Arc::new(left.schema().join(right.schema())?);
         for (left, right) in &node.on {
-            self.total(&left.clone().eq(right.clone()), &schema)?;
+            self.total(left.clone().eq(right.clone()), &schema)?;
         }
-        if let Some(filter) = &node.filter {
-            self.total(filter, &schema)?;
-        }
+        let filter = node.filter.map(|filter| self.total(filter, &schema)).transpose()?;
         Ok(LogicalPlan::Join(Join::try_new(
             Arc::new(left),
             Arc::new(right),
             node.on,
-            node.filter,
+            filter,
             node.join_type,
             node.join_constraint,
             node.null_equality,
@@ -274,9 +274,13 @@ impl Region {
         )?))
     }
 
-    fn total(&self, condition: &Expr, schema: &DFSchema) -> Result<()> {
-        match is_condition(condition, schema) {
-            true => Ok(()),
+    /// The condition, simplified, if it is total. Simplifying turns `CAST(at AS …) > CAST('2026-01-01' AS …)`, as types
+    /// are coerced, into a comparison of the column with a literal of its own type, which cannot fail.
+    fn total(&self, condition: Expr, schema: &DFSchemaRef) -> Result<Expr> {
+        let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(schema)).build());
+        let condition = simplifier.simplify(condition)?;
+        match is_condition(&condition, schema) {
+            true => Ok(condition),
             false => {
                 Err(self.refused("before it is aggregated, compare its columns with values and with each other only"))
             }
