@@ -24,6 +24,7 @@ mod options;
 mod parameters;
 mod pipeline;
 mod record;
+mod review;
 mod session;
 mod settings;
 mod signer;
@@ -45,6 +46,11 @@ pub use config::Config;
 pub use describe::Described;
 pub use error::{ErrorKind, GatewayError};
 pub use gateway::Gateway;
+pub use portcullis_govern::policy::review::{Change, Direction};
+pub use portcullis_govern::policy::tests::{Difference, TestResult};
+pub use review::{
+    Basis, Considered, Effect, PolicySet, Simulation, policy_check, policy_diff, policy_matrix, simulate,
+};
 pub use session::Session;
 pub use stream::QueryStream;
 pub use tables::VisibleTable;

@@ -19,7 +19,6 @@ mod error;
 mod stack;
 
 pub use error::GovernError;
-pub use explain::{AccessReport, explain_access};
 pub use mask::MaskKey;
 pub use plan::{
     CATALOGUE, ColumnUse, Decision, GovernedPlan, GroupGuard, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
