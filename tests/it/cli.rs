@@ -73,10 +73,12 @@ fn explain_names_filters_masks_policies_and_no_value() {
     }
     assert!(text.contains("catalogs/customers/customer_profiles.yaml:16:9"), "the contract's lines: {text}");
     assert!(!text.contains("lena"), "no literal of the statement: {text}");
+    assert!(text.contains("more with action `viewClear` by its name, as the contract's masking is redact\n"), "{text}");
     let (code, text, _) =
         portcullis(support::mesh(), &["explain", "--as", "petra", "SELECT 1 FROM orders.order_events"]);
     assert_eq!(code, portcullis::FAILED);
     assert!(text.contains("petra: denied"), "{text}");
+    assert!(text.contains("more with action `query`: group `readers`\n"), "{text}");
 }
 
 #[test]
@@ -84,6 +86,177 @@ fn the_demo_mesh_is_clean() {
     let text = done(support::mesh(), &["check"]);
     assert!(text.ends_with("0 errors, 0 warnings, 2 findings in all\n"), "{text}");
     assert!(done(support::mesh(), &["policy", "test"]).ends_with(" passed, 0 failed\n"));
+}
+
+#[test]
+fn policies_without_effect_are_found() {
+    let mesh = copy_of_mesh();
+    let clean = done(mesh.path(), &["policy", "check"]);
+    // Nobody of the demo has regions of her own.
+    assert!(
+        clean.contains("policies/analysts.cedar:13:1: info[policy-idle]: policy `analysts-own-regions`"),
+        "{clean}"
+    );
+    assert!(clean.ends_with("0 errors, 0 warnings, 1 findings in all\n"), "{clean}");
+    let more = "@id(\"again\") permit (principal in Group::\"fraud\", action == Action::\"viewHash\", resource);\n\
+                @id(\"bad\") permit (principal, action == Action::\"query\", resource in Domain::\"ordrs\");";
+    std::fs::write(mesh.path().join("policies/more.cedar"), more).unwrap();
+    let (code, found, _) = portcullis(mesh.path(), &["policy", "check", "-f", "json"]);
+    assert_eq!(code, portcullis::FAILED);
+    let found: serde_json::Value = serde_json::from_str(found.trim()).unwrap();
+    assert_eq!((&found["code"], &found["line"]), (&"policy-unsupported".into(), &2.into()), "{found}");
+    std::fs::write(mesh.path().join("policies/more.cedar"), more.lines().next().unwrap()).unwrap();
+    let (code, found, _) = portcullis(mesh.path(), &["policy", "check"]);
+    assert_eq!(code, portcullis::OK, "a warning is no failure");
+    let wanted = "policies/more.cedar:1:1: warning[policy-shadowed]: policy `again` changes no decision for the users \
+                  of users.yaml";
+    assert!(found.contains(wanted) && found.contains("`readers-hashed` grant as much"), "{found}");
+}
+
+#[test]
+fn policy_tests_are_chosen_and_reported() {
+    let mesh = copy_of_mesh();
+    let report = mesh.path().join("report.xml");
+    let junit = ["policy", "test", "--junit", report.to_str().unwrap()];
+    let all = done(mesh.path(), &junit);
+    let xml = std::fs::read_to_string(&report).unwrap();
+    let count = all.split(' ').next().unwrap().to_string();
+    assert!(
+        xml.contains(&format!("<testsuite name=\"policies/tests/demo.yaml\" tests=\"{count}\" failures=\"0\"")),
+        "{xml}"
+    );
+    assert_eq!(xml.matches("<testcase ").count().to_string(), count);
+    let some = done(mesh.path(), &["policy", "test", "--filter", "system.ACCESS_LOG"]);
+    assert!(some.starts_with("2 passed, 0 failed, ") && some.ends_with(" left out\n"), "{some}");
+    let (code, _, err) = portcullis(mesh.path(), &["policy", "test", "--filter", "no such test"]);
+    assert_eq!(code, portcullis::FAILED);
+    assert!(err.contains("policy tests has `no such test` in its name, user or table"), "{err}");
+
+    let tests = mesh.path().join("policies/tests/demo.yaml");
+    let wrong = std::fs::read_to_string(&tests).unwrap().replacen("filter: region = 'EU'", "filter: region = 'US'", 1);
+    std::fs::write(&tests, wrong.replacen("{customer_id: hash, amount", "{customer_id: clear, amount", 1)).unwrap();
+    let (code, text, _) = portcullis(mesh.path(), &junit);
+    assert_eq!(code, portcullis::FAILED);
+    let failure = "policies/tests/demo.yaml:4:5: failed: ana sees European orders, customers hashed (ana on \
+                   orders.order_events)\n  filter\n    expected  region = 'US'\n    got       region = 'EU'  \
+                   (permitted by eu-analysts-rows)\n  column `customer_id`\n    expected  clear\n    got       hash  \
+                   (granted by readers-hashed";
+    assert!(text.starts_with(failure), "{text}");
+    assert!(
+        std::fs::read_to_string(&report).unwrap().contains("<failure type=\"policy-test\" message=\"filter: expected")
+    );
+}
+
+/// A copy of the mesh in which data scientists see one region more, and analysts nothing of customers.
+fn proposal() -> tempfile::TempDir {
+    let proposal = copy_of_mesh();
+    let change = |file: &str, from: &str, to: &str| {
+        let path = proposal.path().join("policies").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    };
+    change("data_scientists.cedar", "\"APAC\"]", "\"APAC\", \"MEA\"]");
+    change("readers.cedar", "[Action::\"viewHash\", Action", "[Action");
+    proposal
+}
+
+#[test]
+fn a_diff_says_for_whom_what_changes_in_which_direction() {
+    let (mesh, proposal) = (copy_of_mesh(), proposal());
+    let (old, new) = (mesh.path().to_str().unwrap(), proposal.path().to_str().unwrap());
+    let policies = proposal.path().join("policies");
+    assert_eq!(
+        done(mesh.path(), &["policy", "diff", old, old, "--fail-on", "any"]),
+        "0 changes: 0 tightened, 0 loosened, 0 changed\n"
+    );
+    let text = done(mesh.path(), &["policy", "diff", old, new]);
+    for part in [
+        "orders.order_events\n",
+        "  tightened  columns customer_id: hash → redact\n             for ana, dev, frida",
+        "  loosened   rows: region IN ('APAC', 'EU', 'US') → region IN ('APAC', 'EU', 'MEA', 'US')\n             for dev, \
+         group data_scientists\n             shown only then, synthetic row: region = 'MEA'\n",
+    ] {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
+    assert_eq!(
+        done(mesh.path(), &["policy", "diff", old, policies.to_str().unwrap()]),
+        text,
+        "a directory of policies"
+    );
+    let fails = |arguments: &[&str]| portcullis(mesh.path(), &[&["policy", "diff"], arguments].concat()).0;
+    assert_eq!(fails(&[old, new, "--fail-on", "loosened"]), portcullis::FAILED);
+    let json = done(mesh.path(), &["policy", "diff", old, new, "-f", "json"]);
+    let lines: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|change| change["direction"] == "loosened" && change["gained"] == "region = 'MEA'"));
+    let (code, _, err) = portcullis(mesh.path(), &["policy", "diff", old, "nowhere"]);
+    assert_eq!(
+        (code, err.contains("name a mesh directory, a directory of policies, or git:REVISION")),
+        (portcullis::USAGE, true)
+    );
+
+    std::fs::copy(mesh.path().join("policies/data_scientists.cedar"), policies.join("data_scientists.cedar")).unwrap();
+    assert_eq!(fails(&[old, new, "--fail-on", "loosened"]), portcullis::OK, "only tightened");
+    assert_eq!(fails(&[old, new, "--fail-on", "any"]), portcullis::FAILED);
+    std::fs::write(policies.join("broken.cedar"), "permit").unwrap();
+    assert_eq!(fails(&[old, new]), portcullis::FAILED);
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let who = ["-c", "user.name=ana", "-c", "user.email=ana@example.com", "-c", "commit.gpgsign=false"];
+    support::output_of(Command::new("git").arg("-C").arg(directory).args(who).args(arguments));
+}
+
+#[test]
+fn a_diff_reads_revisions_of_the_local_repository() {
+    let proposal = proposal();
+    let repository = tempfile::tempdir().unwrap();
+    // The mesh need not be the repository's root.
+    let mesh = repository.path().join("mesh");
+    support::copy(proposal.path(), &mesh);
+    std::os::unix::fs::symlink("/etc/hostname", mesh.join("policies/link.cedar")).unwrap();
+    git(repository.path(), &["init", "-q", "-b", "main"]);
+    git(repository.path(), &["add", "."]);
+    git(repository.path(), &["commit", "-q", "-m", "the proposal"]);
+    std::fs::remove_file(mesh.join("policies/link.cedar")).unwrap();
+    support::copy(&support::root().join("policies"), &mesh.join("policies"));
+    let here = mesh.to_str().unwrap();
+    let text = done(&mesh, &["policy", "diff", "git:main", here]);
+    assert!(text.contains("  loosened   columns customer_id: redact → hash"), "{text}");
+    assert!(text.contains("shown only now, synthetic row: region = 'MEA'"), "{text}");
+    assert!(done(&mesh, &["policy", "diff", "git:HEAD", "git:main"]).starts_with("0 changes"));
+    for revision in ["git:nothing", "git:--all", "git:"] {
+        let (code, out, err) = portcullis(&mesh, &["policy", "diff", revision, here]);
+        assert_eq!((code, out.as_str()), (portcullis::FAILED, ""));
+        assert!(err.starts_with("error: git cannot read `"), "{err}");
+    }
+}
+
+#[test]
+fn changed_policies_are_tried_on_the_journal() {
+    let (mesh, proposal) = (copy_of_mesh(), proposal());
+    let ask = |user: &str, sql: &str| portcullis(mesh.path(), &["query", "--as", user, sql]).0;
+    ask("dev", "SELECT count(*) FROM orders.order_events WHERE quantity > 3");
+    ask("ana", "SELECT count(DISTINCT customer_id) FROM orders.order_events");
+    ask("ana", "SELECT sum(quantity) FROM orders.order_events");
+    let policies = proposal.path().join("policies");
+    let simulate = ["policy", "simulate", "--policies", policies.to_str().unwrap()];
+    let text = done(mesh.path(), &[&simulate[..], &["--all"]].concat());
+    assert!(text.ends_with("3 statements: 0 refused, 0 permitted, 2 different, 1 same, 0 not decided\n"), "{text}");
+    assert!(text.contains(" ana: different\n  SELECT count(DISTINCT customer_id) FROM orders.order_events\n  orders.order_events.customer_id: hash → redact\n"), "{text}");
+    assert!(
+        text.contains(
+            "  SELECT count(*) FROM orders.order_events WHERE quantity > ?\n  orders.order_events: more rows: "
+        ),
+        "{text}"
+    );
+    let text = done(mesh.path(), &[&simulate[..], &["--as", "ana", "--last", "1", "-f", "json"]].concat());
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["effect"], &line["basis"]), (&"same".into(), &"plan".into()));
+    assert_eq!(portcullis(mesh.path(), &simulate).0, portcullis::USAGE, "whose statements?");
+    assert!(
+        done(mesh.path(), &[&simulate[..], &["--all", "--since", "2100-01-01"]].concat()).starts_with("0 statements")
+    );
 }
 
 /// Who sees what: a change of contracts or policies shows here. `PORTCULLIS_SLT_COMPLETE=1` writes it.

@@ -10,7 +10,7 @@ fn the_policy_tests_pass() {
     gateway_of("kinds");
     let outcome = portcullis_gateway::policy_tests(&support::mesh().join("meshes/kinds"));
     assert_eq!(outcome.findings, []);
-    assert_eq!((outcome.passed, outcome.failed), (10, 0));
+    assert_eq!((outcome.passed(), outcome.failed()), (10, 0));
 }
 
 fn notices(session: &Session, sql: &str) -> Vec<String> {

@@ -49,6 +49,7 @@ macro_rules! scripts {
 scripts!(
     aggregates,
     break_glass,
+    explain_access,
     hidden,
     join_only,
     joins,

@@ -59,7 +59,7 @@ pub enum Command {
     /// Say what a user may see of a statement's tables, and why; never a value.
     #[command(after_help = "Example:\n  portcullis explain --as ana 'SELECT * FROM customers.customer_profiles'")]
     Explain(ExplainArgs),
-    /// Test, format and show access policies.
+    /// Check, test, format, show, compare and try out access policies.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Search the audit journal.
@@ -151,17 +151,92 @@ pub struct ExplainArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// Check policies, their vocabulary and their tests; also find policies without effect.
+    #[command(
+        after_help = "Beside everything that keeps policies from loading, finds policies that apply to nothing (`policy-idle`) and\npermits without which nothing would change (`policy-shadowed`), for the users of users.yaml and a member of each\ngroup. Exits with 1 if a finding is an error."
+    )]
+    Check(CheckArgs),
     /// Run policies/tests/*.yaml.
-    Test,
+    #[command(
+        after_help = "Examples:\n  portcullis policy test --filter order_events\n  portcullis policy test --junit target/policies.xml"
+    )]
+    Test(PolicyTestArgs),
     /// Format policies/**/*.cedar in place.
     Fmt {
         /// Change nothing; fail if a file would change.
         #[arg(long)]
         check: bool,
     },
-    /// Who sees what: for each user, purpose and table the rows and columns.
+    /// Who sees what: for each user, group, purpose and table the rows and columns.
     #[command(after_help = "The text is stable: keep it in a file and review its changes with the policies.")]
     Matrix,
+    /// What another set of policies changes: for whom, which rows and columns, tightened or loosened.
+    #[command(
+        after_help = "OLD and NEW are each a mesh directory, a directory of policies (with the contracts and users of --mesh), or\ngit:REVISION (this mesh directory as the local git repository has it there; nothing is fetched).\n\nExamples:\n  portcullis policy diff git:main . --fail-on loosened\n  portcullis policy diff policies proposal/policies -f json"
+    )]
+    Diff(DiffArgs),
+    /// Try changed policies out on the statements of the audit journal.
+    #[command(
+        after_help = "Says which statements would be refused, permitted, or answered with other rows or columns. Nothing is executed.\nExits with 0 whatever it finds, with 1 if a set does not compile or the journal is damaged.\n\nExample:\n  portcullis policy simulate --all --policies proposal/policies --last 500"
+    )]
+    Simulate(SimulateArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyTestArgs {
+    /// Only tests with this text in their name, user, table or file.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Write the results as JUnit XML too.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The policies of before.
+    #[arg(value_name = "OLD")]
+    pub old: String,
+    /// The policies of after.
+    #[arg(value_name = "NEW")]
+    pub new: String,
+    /// Exit with 1 if something is loosened (or changed in a way that may show more), or if anything changes.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub fail_on: Option<FailOn>,
+    /// How to print changes.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// What makes a comparison fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Something may show more than before.
+    Loosened,
+    /// Anything is otherwise than before.
+    Any,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Only this user's statements.
+    #[arg(long = "as", value_name = "USER", required_unless_present = "all", conflicts_with = "all")]
+    pub user: Option<String>,
+    /// Everybody's statements.
+    #[arg(long)]
+    pub all: bool,
+    /// The changed policies: a directory of policies, a mesh directory, or git:REVISION.
+    #[arg(long, value_name = "DIR")]
+    pub policies: String,
+    /// At most so many statements, the newest first.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub last: usize,
+    /// Only statements begun at or after this instant (`2026-11-01` or `2026-11-01T12:00:00Z`).
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::audit::instant)]
+    pub since: Option<i64>,
+    /// How to print the results.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 #[derive(Debug, Args)]

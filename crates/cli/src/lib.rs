@@ -20,7 +20,7 @@ use clap::{CommandFactory, Parser};
 pub use commands::demo::ways_in;
 pub use mesh::{Failure, open_mesh};
 
-use args::{Cli, Command, PolicyCommand, UserCommand};
+use args::{Cli, Command, UserCommand};
 
 /// Done.
 pub const OK: u8 = 0;
@@ -76,9 +76,7 @@ async fn dispatch(cli: Cli, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Command::Check(args) => commands::check::run(mesh, &args, streams),
         Command::Query(args) => commands::query::run(mesh, &args, streams).await,
         Command::Explain(args) => commands::explain::run(mesh, &args, streams).await,
-        Command::Policy(PolicyCommand::Test) => commands::policy::test(mesh, streams),
-        Command::Policy(PolicyCommand::Fmt { check }) => commands::policy::format(mesh, check, streams),
-        Command::Policy(PolicyCommand::Matrix) => commands::policy::matrix(mesh, streams).await,
+        Command::Policy(command) => commands::policy::run(mesh, &command, streams),
         Command::Audit(args) => commands::audit::run(mesh, &args, streams),
         Command::User(UserCommand::Hash { password }) => commands::user::hash(password, streams),
         Command::Completions { shell } => {

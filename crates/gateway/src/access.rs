@@ -1,10 +1,10 @@
 //! The answer to "may this principal do this, and what would it see", without running anything.
 
-use portcullis_govern::explain::{Audience, explain_access_to};
+use portcullis_govern::explain::{Audience, explain_access, would_grant};
 use portcullis_govern::policy::SYSTEM_DOMAIN;
 use portcullis_govern::policy::matrix::aggregates;
 use portcullis_govern::sql::Statement;
-use portcullis_govern::{Subject, SystemTables, TableAction, TableDecision, Verdict};
+use portcullis_govern::{Subject, TableDecision, Verdict};
 use serde::Serialize;
 
 use crate::state::State;
@@ -55,12 +55,16 @@ pub struct TableReport {
     pub notice: bool,
     /// The smallest group, where only aggregates may be seen.
     pub aggregates: Option<String>,
+    /// What would let it be queried, where it may not: the action, and purposes and groups that have it.
+    pub would_grant_query: Option<String>,
     /// The row filter as an expression over the table's columns; None: all rows.
     pub filter: Option<String>,
     /// The policies that permit rows.
     pub filter_permits: Vec<String>,
     /// The policies that forbid rows.
     pub filter_forbids: Vec<String>,
+    /// What would show more rows, where not all are shown.
+    pub would_grant_rows: Option<String>,
     /// The columns, in the contract's order; denied ones too.
     pub columns: Vec<ColumnReport>,
     /// Why the policies could not be decided, which denies.
@@ -82,6 +86,8 @@ pub struct ColumnReport {
     pub forbidden_by: Vec<String>,
     /// The contract's own masking, where that decided.
     pub contract_masking: Option<String>,
+    /// What would show more of it, where it is not clear.
+    pub would_grant: Option<String>,
     /// Where the contract declares the column: `file:line:column`.
     pub position: String,
 }
@@ -89,7 +95,7 @@ pub struct ColumnReport {
 /// What was decided about a statement, for who looks after the mesh: tables that the subject may not discover too.
 pub(crate) fn report(state: &State, subject: &Subject, statement: &Statement, verdict: &Verdict) -> AccessReport {
     let decision = verdict.decision();
-    let named = explain_access_to(&state.snapshot, statement, subject, Audience::Operator);
+    let named = explain_access(&state.snapshot, statement, subject, Audience::Operator);
     let mut names: Vec<String> = decision.tables.iter().map(|decided| decided.table.to_string()).collect();
     names.extend(named.tables.into_iter().map(|table| table.table));
     names.extend(decision.system_tables.iter().map(|name| format!("{SYSTEM_DOMAIN}.{name}")));
@@ -112,18 +118,19 @@ pub(crate) fn report(state: &State, subject: &Subject, statement: &Statement, ve
 }
 
 /// What is decided about one table, by its name (`domain.table`), whether the subject may discover it or not.
-pub(crate) fn table(state: &State, subject: &Subject, name: &str) -> Option<TableReport> {
+fn table(state: &State, subject: &Subject, name: &str) -> Option<TableReport> {
     let (domain, short) = name.split_once('.')?;
     if domain == SYSTEM_DOMAIN {
-        return state.system.tables().iter().any(|table| table.name == short).then(|| system(state, subject, short));
+        return system(state, subject, short);
     }
     let table = state.snapshot.catalogue().resolve(domain, short)?;
-    of_decision(state, &state.snapshot.decide(subject, table))
+    of_decision(state, subject, &state.snapshot.decide(subject, table))
 }
 
-fn of_decision(state: &State, decision: &TableDecision) -> Option<TableReport> {
+fn of_decision(state: &State, subject: &Subject, decision: &TableDecision) -> Option<TableReport> {
+    let grants = would_grant(&state.snapshot, subject, decision, Audience::Operator);
     let table = state.snapshot.catalogue().resolve(&decision.table.domain, &decision.table.table)?;
-    let columns = decision.columns.iter().filter_map(|column| {
+    let columns = decision.columns.iter().zip(grants.columns).filter_map(|(column, would_grant)| {
         let field = table.field(&column.name)?;
         Some(ColumnReport {
             name: column.name.clone(),
@@ -132,6 +139,7 @@ fn of_decision(state: &State, decision: &TableDecision) -> Option<TableReport> {
             policies: column.policies.clone(),
             forbidden_by: column.forbidden_by.clone(),
             contract_masking: column.contract_masking.map(|masking| masking.as_str().to_owned()),
+            would_grant,
             position: field.position.to_string(),
         })
     });
@@ -148,36 +156,39 @@ fn of_decision(state: &State, decision: &TableDecision) -> Option<TableReport> {
         break_glass_policies: decision.break_glass.iter().flat_map(|access| access.policies.clone()).collect(),
         notice: decision.notice.allowed,
         aggregates: decision.aggregation.as_ref().map(aggregates),
+        would_grant_query: grants.query,
         filter: decision.filter.expr.is_some().then(|| decision.filter.text()),
         filter_permits: decision.filter.permits.clone(),
         filter_forbids: decision.filter.forbids.clone(),
+        would_grant_rows: grants.rows,
         columns: columns.collect(),
         undecided: decision.undecided.clone(),
     })
 }
 
 /// A table of `system` has no contract, no row filter and no masks: its rows are made for the subject.
-fn system(state: &State, subject: &Subject, name: &str) -> TableReport {
-    let full = format!("{SYSTEM_DOMAIN}.{name}");
-    let discover = state.snapshot.may(subject, TableAction::Discover, &full);
-    let query = state.snapshot.may(subject, TableAction::Query, &full);
-    TableReport {
-        name: full,
+fn system(state: &State, subject: &Subject, name: &str) -> Option<TableReport> {
+    let decision = state.snapshot.decide_named(subject, &format!("{SYSTEM_DOMAIN}.{name}"))?;
+    let grants = would_grant(&state.snapshot, subject, &decision, Audience::Operator);
+    Some(TableReport {
+        name: decision.table.to_string(),
         contract: String::new(),
         version: String::new(),
-        discover: discover.allowed,
-        discover_policies: discover.policies,
-        query: query.allowed,
-        query_policies: query.policies,
+        discover: decision.discover.allowed,
+        discover_policies: decision.discover.policies.clone(),
+        query: decision.query.allowed,
+        query_policies: decision.query.policies.clone(),
         unmet: None,
         break_glass: None,
         break_glass_policies: Vec::new(),
         notice: false,
         aggregates: None,
+        would_grant_query: grants.query,
         filter: None,
         filter_permits: Vec::new(),
         filter_forbids: Vec::new(),
+        would_grant_rows: None,
         columns: Vec::new(),
-        undecided: None,
-    }
+        undecided: decision.undecided.clone(),
+    })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use portcullis_contract::{Finding, Position};
-use portcullis_govern::policy::tests;
+use portcullis_govern::policy::tests::{self, Outcome, TestResult};
 use portcullis_govern::{PolicySnapshot, Principal};
 
 use crate::config::{self, Config};
@@ -16,12 +16,22 @@ use crate::users::Users;
 /// What came of the policy tests of a mesh directory.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PolicyTests {
-    /// Tests whose expectations were met.
-    pub passed: usize,
-    /// Tests whose expectations were not met.
-    pub failed: usize,
-    /// The failures, and whatever kept tests from being run.
+    /// One for each test that was run, in order of files and places.
+    pub results: Vec<TestResult>,
+    /// Whatever is wrong with the files, or kept tests from being run.
     pub findings: Vec<Finding>,
+}
+
+impl PolicyTests {
+    /// How many tests had their expectations met.
+    pub fn passed(&self) -> usize {
+        self.results.iter().filter(|result| result.passed()).count()
+    }
+
+    /// How many tests had not.
+    pub fn failed(&self) -> usize {
+        self.results.len() - self.passed()
+    }
 }
 
 /// Checks configuration, contracts, connections, policies, their tests, and users. Never touches a table.
@@ -35,7 +45,7 @@ pub fn check(mesh_dir: &Path) -> Vec<Finding> {
         let (users, user_findings) = state::users(&mesh, &snapshot);
         findings.extend(user_findings);
         findings.extend(issuers(&config, &snapshot));
-        findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).findings);
+        findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).all_findings());
     }
     findings
 }
@@ -49,20 +59,17 @@ pub fn policy_tests(mesh_dir: &Path) -> PolicyTests {
     match built.snapshot {
         Some(snapshot) => {
             let (users, user_findings) = state::users(&mesh, &snapshot);
-            let mut outcome = run(&snapshot, users.unwrap_or_default(), &mesh);
-            outcome.findings.splice(0..0, user_findings);
-            outcome
+            let Outcome { results, findings } = run(&snapshot, users.unwrap_or_default(), &mesh);
+            PolicyTests { results, findings: user_findings.into_iter().chain(findings).collect() }
         }
         None => PolicyTests { findings: built.findings, ..PolicyTests::default() },
     }
 }
 
-fn run(snapshot: &PolicySnapshot, users: Users, mesh: &Mesh) -> PolicyTests {
+fn run(snapshot: &PolicySnapshot, users: Users, mesh: &Mesh) -> Outcome {
     let principals: BTreeMap<String, Principal> =
         users.into_principals().map(|principal| (principal.id.clone(), principal)).collect();
-    let outcome = tests::run(snapshot, &principals, &mesh.policy_tests);
-    let passed = outcome.results.iter().filter(|result| result.passed()).count();
-    PolicyTests { passed, failed: outcome.results.len() - passed, findings: outcome.all_findings() }
+    tests::run(snapshot, &principals, &mesh.policy_tests)
 }
 
 /// Groups and attributes that the configuration of identity providers names, and the vocabulary does not have.

@@ -10,9 +10,9 @@ use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
-use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, SystemTables, UTC, sql};
+use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
 
-use crate::access::{self, AccessReport, TableReport};
+use crate::access::{self, AccessReport};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credentials::removed;
@@ -173,35 +173,6 @@ impl Gateway {
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
 
-    /// What the session's principal may do with one table (`domain.table`), whether it may discover it or not: for
-    /// who looks after the mesh, not for the principal.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` if there is no such table.
-    pub fn explain_table(&self, session: &Session, table: &str) -> Result<TableReport, GatewayError> {
-        let state = self.state();
-        let subject = self.subject(&state, session)?;
-        access::table(&state, &subject, table)
-            .ok_or_else(|| GatewayError::new(ErrorKind::NotFound, format!("there is no table `{table}`")))
-    }
-
-    /// As [`Gateway::explain_table`], if the principal broke the glass; None where no policy lets it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Gateway::explain_table`].
-    pub fn explain_table_behind_glass(
-        &self,
-        session: &Session,
-        table: &str,
-    ) -> Result<Option<TableReport>, GatewayError> {
-        let state = self.state();
-        let mut subject = self.subject(&state, session)?;
-        subject.context.break_glass = Some("a report".to_owned());
-        Ok(access::table(&state, &subject, table).filter(|report| report.break_glass == Some(true)))
-    }
-
     /// The ids of all users, in order.
     pub fn users(&self) -> Vec<String> {
         self.state().users.ids().map(str::to_owned).collect()
@@ -210,16 +181,6 @@ impl Gateway {
     /// The purposes that may be stated, in order.
     pub fn purposes(&self) -> Vec<String> {
         self.state().snapshot.vocabulary().purposes().map(str::to_owned).collect()
-    }
-
-    /// All tables as `domain.table`, whoever may discover them, in order; tables of `system` among them.
-    pub fn table_names(&self) -> Vec<String> {
-        let state = self.state();
-        let products = state.snapshot.catalogue().tables().map(|table| table.name.to_string());
-        let mut names: Vec<String> = products.collect();
-        names.extend(state.system.tables().iter().map(|table| format!("system.{}", table.name)));
-        names.sort();
-        names
     }
 
     /// All findings of the mesh as it is loaded now.

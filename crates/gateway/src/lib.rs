@@ -26,6 +26,7 @@ mod parameters;
 mod pipeline;
 mod record;
 mod refusals;
+mod review;
 mod session;
 mod settings;
 mod signer;
@@ -50,6 +51,11 @@ pub use error::{ErrorKind, GatewayError};
 pub use gateway::Gateway;
 pub use options::{BrokenGlass, SessionOptions};
 pub use portcullis_engine::Stopwatch;
+pub use portcullis_govern::policy::review::{Change, Direction};
+pub use portcullis_govern::policy::tests::{Difference, TestResult};
+pub use review::{
+    Basis, Considered, Effect, PolicySet, Simulation, policy_check, policy_diff, policy_matrix, simulate,
+};
 pub use session::Session;
 pub use stream::QueryStream;
 pub use tables::VisibleTable;

@@ -1,19 +1,28 @@
 //! Why a subject sees what it sees: access, filter and masks of each table of a statement, with the policies and the
-//! contract lines behind them. Never a value of the data.
+//! contract lines behind them, and what would grant more. Never a value of the data.
 
-use std::fmt;
+mod grants;
+
+#[cfg(test)]
+mod tests;
 
 use portcullis_contract::{Aggregation, Masking, Position, Table};
 
-use crate::plan::CATALOGUE;
-use crate::policy::matrix::aggregates;
-use crate::policy::{Access, ColumnDecision, Disclosure, PolicySnapshot, Subject, TableDecision};
+use crate::plan::{CATALOGUE, INFORMATION_SCHEMA};
+use crate::policy::{Access, ColumnDecision, Disclosure, PolicySnapshot, Subject, TableAction, TableDecision};
 use crate::sql::Statement;
+
+use grants::Grants;
+pub use grants::WouldGrant;
+
+/// Whoever may discover this table may know which policies there are, what they say, and which groups.
+const POLICIES: &str = "system.policies";
 
 /// Whom a report is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
-    /// The subject itself: what it may not discover is not there.
+    /// The subject itself: what it may not discover is not there, and unless it may discover `system.policies`, policies
+    /// and groups have no names and filters no text.
     Subject,
     /// Whoever runs the gateway: hidden tables and denied columns are listed as such.
     Operator,
@@ -22,13 +31,7 @@ pub enum Audience {
 /// What one subject may do with the tables of one statement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessReport {
-    /// Id of the principal.
-    pub principal: String,
-    /// The purpose declared, if any.
-    pub purpose: Option<String>,
-    /// The policy snapshot that was asked.
-    pub policy_version: String,
-    /// Tables of the mesh that the statement names, by name.
+    /// Tables that the statement names, by name.
     pub tables: Vec<TableReport>,
     /// Names with a domain that are no table, or none for this audience.
     pub not_found: Vec<String>,
@@ -39,7 +42,7 @@ pub struct AccessReport {
 pub struct TableReport {
     /// `domain.table`.
     pub table: String,
-    /// Where the contract is.
+    /// Where the contract is; empty for tables of `system`.
     pub contract: String,
     /// Whether the table exists for the subject.
     pub discover: Access,
@@ -49,7 +52,9 @@ pub struct TableReport {
     pub break_glass: Option<Access>,
     /// Whether the subject is told of what is held back.
     pub notice: Access,
-    /// The row filter as text: `all rows`, `no rows`, or a condition.
+    /// What would let it be queried, where it may not.
+    pub would_grant_query: Option<String>,
+    /// The row filter as text: `all rows`, `no rows`, or a condition; `filtered` where it may not be told.
     pub filter: String,
     /// The smallest group, where only aggregates may be seen.
     pub aggregation: Option<Aggregation>,
@@ -57,6 +62,8 @@ pub struct TableReport {
     pub filter_permits: Vec<String>,
     /// Policies that hold rows back.
     pub filter_forbids: Vec<String>,
+    /// What would show more rows, where not all are.
+    pub would_grant_rows: Option<String>,
     /// Columns in the contract's order.
     pub columns: Vec<ColumnReport>,
     /// Why nothing could be decided, if so.
@@ -74,29 +81,38 @@ pub struct ColumnReport {
     pub policies: Vec<String>,
     /// Policies that forbid more.
     pub forbidden_by: Vec<String>,
-    /// The contract's ceiling where it decided, with its place.
-    pub contract: Option<(Masking, Position)>,
+    /// The contract's ceiling where it decided.
+    pub contract: Option<Masking>,
+    /// Where the contract declares the column.
+    pub position: Position,
+    /// What would show more of it, where it is not clear.
+    pub would_grant: Option<String>,
 }
 
-/// Reports to the subject itself.
-pub fn explain_access(snapshot: &PolicySnapshot, statement: &Statement, subject: &Subject) -> AccessReport {
-    explain_access_to(snapshot, statement, subject, Audience::Subject)
+/// What would grant a subject more of a table than it has.
+pub fn would_grant(
+    snapshot: &PolicySnapshot,
+    subject: &Subject,
+    decision: &TableDecision,
+    audience: Audience,
+) -> WouldGrant {
+    Grants::new(snapshot, subject, knows_policies(snapshot, subject, audience)).of(decision)
 }
 
-/// Reports to `audience`.
-pub fn explain_access_to(
+fn knows_policies(snapshot: &PolicySnapshot, subject: &Subject, audience: Audience) -> bool {
+    audience == Audience::Operator || snapshot.may(subject, TableAction::Discover, POLICIES).allowed
+}
+
+/// Reports about a statement's tables.
+pub fn explain_access(
     snapshot: &PolicySnapshot,
     statement: &Statement,
     subject: &Subject,
     audience: Audience,
 ) -> AccessReport {
-    let mut report = AccessReport {
-        principal: subject.principal.id.clone(),
-        purpose: subject.context.purpose.clone(),
-        policy_version: snapshot.version().to_string(),
-        tables: Vec::new(),
-        not_found: Vec::new(),
-    };
+    let knows_policies = knows_policies(snapshot, subject, audience);
+    let grants = Grants::new(snapshot, subject, knows_policies);
+    let mut report = AccessReport { tables: Vec::new(), not_found: Vec::new() };
     for parts in statement.relations() {
         let (domain, name) = match parts.as_slice() {
             [domain, name] => (domain, name),
@@ -104,10 +120,21 @@ pub fn explain_access_to(
             // A name without a domain is a common table expression, or nothing.
             _ => continue,
         };
-        let found = snapshot.catalogue().resolve(domain, name).map(|table| (table, snapshot.decide(subject, table)));
-        match found {
-            Some((table, decision)) if decision.discover.allowed || audience == Audience::Operator => {
-                report.tables.push(table_report(table, &decision, audience));
+        if domain == INFORMATION_SCHEMA {
+            continue;
+        }
+        let table = snapshot.catalogue().resolve(domain, name);
+        let decision = match table {
+            Some(table) => Some(snapshot.decide(subject, table)),
+            None => snapshot.decide_named(subject, &format!("{domain}.{name}")),
+        };
+        match decision {
+            Some(decision) if decision.discover.allowed || audience == Audience::Operator => {
+                let mut found = table_report(table.map(AsRef::as_ref), &decision, &grants.of(&decision), audience);
+                if !knows_policies {
+                    found.withhold_policies();
+                }
+                report.tables.push(found);
             }
             _ => report.not_found.push(format!("{domain}.{name}")),
         }
@@ -117,102 +144,56 @@ pub fn explain_access_to(
     report
 }
 
-fn table_report(table: &Table, decision: &TableDecision, audience: Audience) -> TableReport {
-    let shown = |column: &&ColumnDecision| audience == Audience::Operator || column.disclosure != Disclosure::Denied;
+fn table_report(
+    table: Option<&Table>,
+    decision: &TableDecision,
+    grants: &WouldGrant,
+    audience: Audience,
+) -> TableReport {
+    let place = |table: &Table| format!("{}:{}", table.port.position.file, table.port.position.line);
+    let shown = |column: &ColumnDecision| audience == Audience::Operator || column.disclosure != Disclosure::Denied;
+    let columns = decision.columns.iter().zip(&grants.columns).filter(|(column, _)| shown(column));
     TableReport {
-        table: table.name.to_string(),
-        contract: format!("{}:{}", table.port.position.file, table.port.position.line),
+        table: decision.table.to_string(),
+        contract: table.map(place).unwrap_or_default(),
         discover: decision.discover.clone(),
         query: decision.query.clone(),
         break_glass: decision.break_glass.clone(),
         notice: decision.notice.clone(),
+        would_grant_query: grants.query.clone(),
         filter: decision.filter.text(),
         aggregation: decision.aggregation.clone(),
         filter_permits: decision.filter.permits.clone(),
         filter_forbids: decision.filter.forbids.clone(),
-        columns: decision.columns.iter().filter(shown).map(|column| column_report(table, column)).collect(),
+        would_grant_rows: grants.rows.clone(),
+        columns: columns.filter_map(|(column, more)| column_report(table?, column, more.clone())).collect(),
         undecided: decision.undecided.clone(),
     }
 }
 
-fn column_report(table: &Table, column: &ColumnDecision) -> ColumnReport {
-    let position = || table.field(&column.name).map(|field| field.position.clone());
-    ColumnReport {
+fn column_report(table: &Table, column: &ColumnDecision, would_grant: Option<String>) -> Option<ColumnReport> {
+    Some(ColumnReport {
         column: column.name.clone(),
         disclosure: column.disclosure,
         policies: column.policies.clone(),
         forbidden_by: column.forbidden_by.clone(),
-        contract: column.contract_masking.and_then(|masking| Some((masking, position()?))),
-    }
+        contract: column.contract_masking,
+        position: table.field(&column.name)?.position.clone(),
+        would_grant,
+    })
 }
 
-impl fmt::Display for AccessReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "principal {}", self.principal)?;
-        if let Some(purpose) = &self.purpose {
-            write!(f, " for {purpose}")?;
+impl TableReport {
+    /// Leaves out policies' names and what they say.
+    fn withhold_policies(&mut self) {
+        let ids =
+            [&mut self.discover.policies, &mut self.query.policies, &mut self.filter_permits, &mut self.filter_forbids];
+        let kinds = self.break_glass.iter_mut().chain([&mut self.notice]).map(|access| &mut access.policies);
+        let of_columns = self.columns.iter_mut().flat_map(|column| [&mut column.policies, &mut column.forbidden_by]);
+        ids.into_iter().chain(kinds).chain(of_columns).for_each(Vec::clear);
+        if !matches!(self.filter.as_str(), "all rows" | "no rows") {
+            self.filter = "filtered".to_owned();
         }
-        writeln!(f, ", policies {}", self.policy_version)?;
-        for table in &self.tables {
-            write!(f, "\n{table}")?;
-        }
-        for name in &self.not_found {
-            writeln!(f, "\n{name}: not found")?;
-        }
-        Ok(())
+        self.undecided = self.undecided.take().map(|_| "no decision could be reached".to_owned());
     }
-}
-
-impl fmt::Display for TableReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({})", self.table, self.contract)?;
-        if let Some(why) = &self.undecided {
-            writeln!(f, "  undecided, so denied: {why}")?;
-        }
-        writeln!(f, "  discover: {}", access(&self.discover))?;
-        writeln!(f, "  query:    {}", access(&self.query))?;
-        if let Some(broken) = &self.break_glass {
-            writeln!(f, "  break-glass: {}", access(broken))?;
-        }
-        if self.notice.allowed {
-            writeln!(f, "  notices:  {}", access(&self.notice))?;
-        }
-        let why = because(&[("by", &self.filter_permits), ("held back by", &self.filter_forbids)]);
-        writeln!(f, "  rows:     {}{why}", self.filter)?;
-        if let Some(limit) = &self.aggregation {
-            writeln!(f, "  shown as: {}", aggregates(limit))?;
-        }
-        let width = self.columns.iter().map(|column| column.column.len()).max().unwrap_or_default();
-        for column in &self.columns {
-            writeln!(f, "  {:width$}  {column}", column.column)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for ColumnReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = because(&[("by", &self.policies), ("no more because of", &self.forbidden_by)]);
-        write!(f, "{:9}{why}", self.disclosure.as_str())?;
-        match &self.contract {
-            Some((masking, place)) => {
-                write!(f, " (contract {}:{} masks it: {})", place.file, place.line, masking.as_str())
-            }
-            None => Ok(()),
-        }
-    }
-}
-
-fn access(access: &Access) -> String {
-    let answer = if access.allowed { "yes" } else { "no" };
-    let why = because(&[("by", &access.policies)]);
-    match &access.unmet {
-        None => format!("{answer}{why}"),
-        Some(unmet) => format!("{answer}{why} ({unmet})"),
-    }
-}
-
-fn because(reasons: &[(&str, &Vec<String>)]) -> String {
-    let given = reasons.iter().filter(|(_, ids)| !ids.is_empty());
-    given.map(|(word, ids)| format!(" {word} {}", ids.join(", "))).collect::<Vec<_>>().join(",")
 }

@@ -20,7 +20,6 @@ mod stack;
 mod wire;
 
 pub use error::GovernError;
-pub use explain::{AccessReport, explain_access};
 pub use mask::MaskKey;
 pub use plan::{
     CATALOGUE, ColumnUse, Decision, GovernedPlan, GroupGuard, NoSystemTables, Parameter, Planner, Reason, ReasonKind,

@@ -1,11 +1,12 @@
 //! Prepared statements and their parameters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
 
-use super::{fetch, login, number, query};
+use super::{fetch, login, number, query, texts};
 use crate::support::{block_on, served};
 
 fn parameters(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
@@ -109,5 +110,27 @@ fn a_value_comes_back_in_the_type_that_was_announced() {
             error.contains("parameter `$1` is Utf8 here and its value, Binary, is not one without loss"),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn explain_access_is_prepared_described_and_executed_alike() {
+    block_on(async {
+        let mut client = login(served(), "dev").await;
+        let sql = "EXPLAIN ACCESS SELECT order_id FROM orders.order_events WHERE quantity > ?";
+        let mut prepared = client.prepare(sql.to_owned(), None).await.unwrap();
+        let announced = prepared.dataset_schema().unwrap().clone();
+        assert_eq!(prepared.parameter_schema().unwrap().field(0).data_type(), &DataType::Int32);
+        prepared.set_parameters(parameters(vec![("quantity", Arc::new(Int32Array::from(vec![1])))])).unwrap();
+        let info = prepared.execute().await.unwrap();
+        assert_eq!(info.clone().try_decode_schema().unwrap(), announced);
+        let (streamed, batches) = fetch(&mut client, info).await;
+        assert_eq!(*streamed, announced);
+        let aspects = ["column", "discover", "query", "rows", "statement"].map(str::to_owned);
+        assert_eq!(texts(&batches, "aspect"), BTreeSet::from(aspects));
+        // Without its parameter it does not run, as the query would not.
+        let unbound = client.prepare(sql.to_owned(), None).await.unwrap().execute().await.unwrap();
+        let error = client.do_get(unbound.endpoint[0].ticket.clone().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("the statement has 1 parameters, and none were bound"), "{error}");
     });
 }

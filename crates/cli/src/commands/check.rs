@@ -10,15 +10,19 @@ use crate::{FAILED, OK, Streams};
 
 pub fn run(mesh: &Path, args: &CheckArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     configuration(mesh)?;
-    let findings = portcullis_gateway::check(mesh);
-    for finding in &findings {
-        match args.format {
+    print(&portcullis_gateway::check(mesh), args.format, streams)
+}
+
+/// Prints findings and says whether one of them is an error.
+pub fn print(findings: &[Finding], format: ListFormat, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    for finding in findings {
+        match format {
             ListFormat::Table => writeln!(streams.out, "{finding}")?,
             ListFormat::Json => writeln!(streams.out, "{}", json(finding))?,
         }
     }
     let errors = findings.iter().filter(|finding| finding.is_error()).count();
-    if args.format == ListFormat::Table {
+    if format == ListFormat::Table {
         let warnings = findings.iter().filter(|finding| finding.level == Level::Warning).count();
         writeln!(streams.out, "{errors} errors, {warnings} warnings, {} findings in all", findings.len())?;
     }

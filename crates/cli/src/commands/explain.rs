@@ -56,6 +56,7 @@ fn table_lines(table: &TableReport, lines: &mut Vec<String>) {
     lines.push(format!("  discover: {}{}", yes_no(table.discover), by(&table.discover_policies)));
     let unmet = table.unmet.as_ref().map(|unmet| format!("  {unmet}")).unwrap_or_default();
     lines.push(format!("  query:    {}{}{unmet}", yes_no(table.query), by(&table.query_policies)));
+    lines.extend(more(&table.would_grant_query, "            more with"));
     if let Some(broken) = table.break_glass {
         lines.push(format!("  break-glass: {}{}", yes_no(broken), by(&table.break_glass_policies)));
     }
@@ -68,10 +69,17 @@ fn table_lines(table: &TableReport, lines: &mut Vec<String>) {
         lines.push(format!("            without those forbidden{}", by(&table.filter_forbids)));
     }
     lines.extend(table.aggregates.iter().map(|limit| format!("  shown as: {limit}")));
+    lines.extend(more(&table.would_grant_rows, "            more with"));
     let width = table.columns.iter().map(|column| column.name.len()).max().unwrap_or(0);
     for column in &table.columns {
         lines.push(column_line(column, width));
+        lines.extend(more(&column.would_grant, &format!("  {:width$}  more with", "")));
     }
+}
+
+/// What would grant more.
+fn more(would_grant: &Option<String>, head: &str) -> Option<String> {
+    would_grant.as_ref().map(|what| format!("{head} {what}"))
 }
 
 fn column_line(column: &ColumnReport, width: usize) -> String {

@@ -280,15 +280,9 @@ async fn access_reports_say_what_and_why() {
     let disclosures: Vec<_> = table.columns.iter().map(|column| column.disclosure.as_str()).collect();
     assert_eq!(disclosures, ["clear", "clear", "hash"]);
     assert!(table.columns[2].position.starts_with("catalogs/orders/order_events.yaml:"), "{table:?}");
-    let hidden = f.gateway.explain_table(&f.session("bob"), "orders.order_events").unwrap();
-    assert_eq!((hidden.discover, hidden.query), (false, false));
-    let missing = f.gateway.explain_table(&f.session("bob"), "orders.nothing").unwrap_err();
-    assert_eq!(missing.kind, ErrorKind::NotFound);
-    let names = f.gateway.table_names();
-    assert_eq!((names[0].as_str(), names.len()), ("orders.order_events", 6));
-    for name in names {
-        f.gateway.explain_table(&f.session("bob"), &name).unwrap();
-    }
+    let hidden = f.gateway.explain_access(&f.session("bob"), "SELECT 1 FROM orders.order_events").unwrap();
+    assert_eq!((hidden.tables[0].discover, hidden.tables[0].query), (false, false), "an operator's report");
+    assert_eq!(hidden.decision, "denied");
 }
 
 #[tokio::test]
@@ -321,4 +315,27 @@ async fn shutdown_waits_for_running_queries_and_lets_no_new_ones_in() {
     let ends: Vec<_> = journal.iter().map(|entry| (entry.begin.statement.as_str(), entry.status)).collect();
     let served = ("SELECT order_id FROM orders.order_events", EntryStatus::Success);
     assert_eq!(ends, [served, ("(not parsed)", EntryStatus::Error)]);
+}
+
+#[tokio::test]
+async fn explaining_access_is_recorded_with_all_tables_asked_about_and_reads_none() {
+    let f = fixture().await;
+    fs::remove_dir_all(f.dir.path().join("lake")).unwrap();
+    let sql = "EXPLAIN ACCESS SELECT 'x' FROM orders.order_events WHERE region = 'EU'";
+    let announced = f.gateway.describe(&f.session("bob"), sql).await.unwrap().schema;
+    let rows = f.rows(&f.session("bob"), sql).await.unwrap();
+    assert_eq!(rows[0].schema(), announced);
+    let text = f.text(&f.session("bob"), sql).await;
+    assert!(text.contains("| orders.order_events | discover  |             | not found "), "{text}");
+    let missing = f.text(&f.session("bob"), &sql.replace("order_events", "nothing_here")).await;
+    assert_eq!(missing.replace("nothing_here", "order_events"), text, "hidden is as if it were not there");
+    let text = f.text(&f.session("ana"), sql).await;
+    assert!(text.contains("purpose `fraud` shows it clear"), "{text}");
+    assert!(!text.contains("readers-eu") && !text.contains("'EU'"), "policies are not hers to know: {text}");
+    let journal = f.journal().await;
+    let begin = &journal[0].begin;
+    assert_eq!((begin.decision, journal[0].status), (Decision::Permitted, EntryStatus::Success));
+    assert_eq!(begin.statement, "EXPLAIN ACCESS SELECT ? FROM orders.order_events WHERE region = ?");
+    assert_eq!(begin.tables[0].name, "orders.order_events");
+    assert!(begin.tables[0].columns.is_empty() && begin.tables[0].snapshot.is_none());
 }

@@ -201,10 +201,10 @@ fn check_finds_nothing_in_a_sound_mesh_and_runs_the_policy_tests() {
     };
     super::fixture::write(dir.path(), "policies/tests/a.yaml", &test("hash"));
     let outcome = policy_tests(dir.path());
-    assert_eq!((outcome.passed, outcome.failed, outcome.findings.len()), (1, 0, 0), "{outcome:?}");
+    assert_eq!((outcome.passed(), outcome.failed(), outcome.findings.len()), (1, 0, 0), "{outcome:?}");
     super::fixture::write(dir.path(), "policies/tests/a.yaml", &test("clear"));
     let outcome = policy_tests(dir.path());
-    assert_eq!((outcome.passed, outcome.failed), (0, 1));
+    assert_eq!((outcome.passed(), outcome.failed()), (0, 1));
     assert!(check(dir.path()).iter().any(|finding| finding.code == "policy-test"));
     super::fixture::write(dir.path(), "portcullis.toml", "[lisen]");
     assert_eq!(check(dir.path())[0].code, "config");

@@ -1,5 +1,6 @@
 //! From one statement and one subject to a [`Verdict`].
 
+mod access;
 mod aggregate_only;
 mod context;
 mod display;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, ParamValues, Result, SchemaError};
+use datafusion::common::{DataFusionError, ParamValues, Result, SchemaError, internal_err};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::Analyzer;
 use datafusion::sql::planner::{ContextProvider, SqlToRel, object_name_to_table_reference};
@@ -47,6 +48,7 @@ pub use system::{NoSystemTables, SYSTEM_SCHEMA, SystemTable, SystemTables};
 pub use verdict::{ColumnUse, Decision, Reason, ReasonKind, Verdict};
 pub use versions::{ResolvedVersion, VersionedTable, Versions};
 
+use crate::explain::{Audience, explain_access};
 use crate::mask::{MaskKey, Masks};
 use crate::policy::{PolicySnapshot, Subject};
 use crate::sql::{Statement, StatementKind, UTC};
@@ -136,6 +138,51 @@ impl Planner {
     }
 
     fn plan(
+        &self,
+        statement: &Statement,
+        context: &mut MeshContext<'_>,
+        params: Option<ParamValues>,
+        versions: &Versions,
+    ) -> Result<(GovernedPlan, Decision)> {
+        match statement.kind() {
+            StatementKind::ExplainAccess => self.plan_access(statement, context, params, versions),
+            _ => self.plan_query(statement, context, params, versions),
+        }
+    }
+
+    /// `EXPLAIN ACCESS`: the statement is planned to know what would become of it, and its tables are reported.
+    fn plan_access(
+        &self,
+        statement: &Statement,
+        context: &mut MeshContext<'_>,
+        params: Option<ParamValues>,
+        versions: &Versions,
+    ) -> Result<(GovernedPlan, Decision)> {
+        let planned = self.plan_query(statement, context, params, versions);
+        let refused = planned.as_ref().err().map(reason);
+        let (parameters, outcome) = match (planned, access::outcome(refused.as_ref())) {
+            (Ok((plan, _)), Some(outcome)) => (plan.parameters().to_vec(), outcome),
+            (Err(_), Some(outcome)) => (Vec::new(), outcome),
+            (Err(error), None) => return Err(error),
+            (Ok(_), None) => return internal_err!("a statement that can be planned has an outcome"),
+        };
+        // All of them are asked about, also those that planning did not reach.
+        for parts in statement.relations() {
+            if let [.., domain, name] = parts.as_slice() {
+                context.discover(domain, name);
+            }
+        }
+        let report = explain_access(&self.snapshot, statement, context.subject, Audience::Subject);
+        let plan = access::plan(&report, &outcome)?;
+        let parts = Parts { plan, scans: Vec::new(), schema: access::schema(), parameters, explain: None };
+        let governed = GovernedPlan::new(parts).map_err(|problem| refusal(ReasonKind::Undecided, problem))?;
+        let mut tables = context.consulted();
+        tables.sort_by(|a, b| a.table.cmp(&b.table));
+        let policy_version = self.snapshot.version().to_string();
+        Ok((governed, Decision { tables, policy_version, ..Decision::default() }))
+    }
+
+    fn plan_query(
         &self,
         statement: &Statement,
         context: &mut MeshContext<'_>,

@@ -179,6 +179,26 @@ impl<'a> Asker<'a> {
         Ok((query, aggregation))
     }
 
+    /// Whether the rules say anything about a table: to its discovery or query, some of its rows, or a column.
+    /// Where the subject asks to break the glass, that counts as let: another policy may do so.
+    pub(crate) fn reached(&mut self, table: &CompiledTable) -> Result<bool, Reason> {
+        if self.subject.context.break_glass.is_some() {
+            self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+        }
+        for action in TableAction::ALL {
+            if !self.access(action, &table.entities)?.policies.is_empty() {
+                return Ok(true);
+            }
+        }
+        let filter = self.row_filter(table)?;
+        let permits = !filter.permits.is_empty()
+            && filter != RowFilter { permits: filter.permits.clone(), ..RowFilter::nothing() };
+        if permits || !filter.forbids.is_empty() {
+            return Ok(true);
+        }
+        Ok(self.columns(table)?.iter().any(|column| !column.policies.is_empty() || !column.forbidden_by.is_empty()))
+    }
+
     fn slice(&mut self, action: &str, kind: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
         let slice = Slice::new(self.rules.policies, action, &self.memberships, kind, resources)?;
         self.reads_time |= slice.reads_time();

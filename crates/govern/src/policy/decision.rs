@@ -21,6 +21,15 @@ pub enum TableAction {
 }
 
 impl TableAction {
+    /// All of them.
+    pub const ALL: [TableAction; 5] = [
+        TableAction::Discover,
+        TableAction::Query,
+        TableAction::AggregateOnly,
+        TableAction::BreakGlass,
+        TableAction::ViewNotice,
+    ];
+
     /// The action's name in policies.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,52 +1,41 @@
 //! Who can see what, as one text to review and to compare.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use portcullis_contract::Aggregation;
 
 use super::decision::{Disclosure, TableDecision};
+use super::review::{Asking, people};
 use super::snapshot::PolicySnapshot;
-use super::subject::Subject;
+use super::subject::Principal;
 
-/// Every table × subject: the row filter and the columns by level of disclosure. The same input gives the same text.
-pub fn matrix(snapshot: &PolicySnapshot, subjects: &[Subject]) -> String {
-    let mut out = String::new();
-    for table in snapshot.catalogue().tables() {
-        let _ = writeln!(out, "{}", table.name);
-        for subject in subjects {
-            let decision = snapshot.decide(subject, table);
-            let who = match &subject.context.purpose {
-                Some(purpose) => format!("{} for {purpose}", subject.principal.id),
-                None => subject.principal.id.clone(),
-            };
-            let broken = decision.break_glass.as_ref().is_some_and(|access| access.allowed);
-            let who = if broken { format!("{who}, breaking the glass") } else { who };
-            let _ = writeln!(out, "  {who}: {}", rows(&decision));
-            if decision.discover.allowed && decision.undecided.is_none() {
-                for (level, columns) in columns(&decision) {
-                    let _ = writeln!(out, "    {level}: {}", columns.join(", "));
-                }
+/// For each user, and for somebody in each group alone: every table without a purpose, then with each purpose that
+/// changes something, then with broken glass where that is let. The same input gives the same text.
+pub fn matrix(snapshot: &PolicySnapshot, users: &[Principal], now_ms: i64) -> String {
+    let mut lines = Vec::new();
+    for person in people(snapshot.vocabulary(), users) {
+        lines.push(person.label.clone());
+        let decide = |asking: Asking<'_>, table: &str| snapshot.decide_named(&person.asking(asking, now_ms), table);
+        let mut tables: Vec<String> = snapshot.resources().collect();
+        tables.sort();
+        for table in tables {
+            let Some(plain) = decide(Asking::default(), &table).map(|decision| cell(&decision)) else { continue };
+            lines.push(format!("  {table}: {plain}"));
+            for purpose in snapshot.vocabulary().purposes() {
+                let with = decide(Asking::with(purpose), &table).map(|decision| cell(&decision));
+                let with = with.filter(|with| *with != plain);
+                lines.extend(with.map(|with| format!("  {table} for {purpose}: {with}")));
             }
+            let broken = decide(Asking::BREAKING_GLASS, &table).filter(|decision| breaks_glass(decision));
+            lines.extend(broken.map(|decision| format!("  {table} with broken glass: {}", cell(&decision))));
         }
-        out.push('\n');
+        lines.push(String::new());
     }
-    out
+    lines.join("\n")
 }
 
-fn rows(decision: &TableDecision) -> String {
-    match &decision.undecided {
-        Some(reason) => format!("undecided: {reason}"),
-        None if !decision.discover.allowed => "hidden".to_owned(),
-        None if !decision.query.allowed => match &decision.query.unmet {
-            Some(unmet) => format!("no query: {unmet}"),
-            None => "no query".to_owned(),
-        },
-        None => match &decision.aggregation {
-            Some(limit) => format!("{} ({})", decision.filter.text(), aggregates(limit)),
-            None => decision.filter.text(),
-        },
-    }
+fn breaks_glass(decision: &TableDecision) -> bool {
+    decision.break_glass.as_ref().is_some_and(|access| access.allowed)
 }
 
 /// What may be seen of a table's rows, in words.
@@ -54,10 +43,27 @@ pub fn aggregates(limit: &Aggregation) -> String {
     format!("aggregates of {} or more {}", limit.at_least, limit.entity)
 }
 
-fn columns(decision: &TableDecision) -> BTreeMap<Disclosure, Vec<&str>> {
+fn cell(decision: &TableDecision) -> String {
+    match &decision.undecided {
+        Some(reason) => return format!("undecided, so no rows: {reason}"),
+        None if !decision.discover.allowed => return "hidden".to_owned(),
+        None if !decision.query.allowed => {
+            let unmet = decision.query.unmet.as_ref().map(|unmet| format!(": {unmet}")).unwrap_or_default();
+            return format!("may be discovered, no rows{unmet}");
+        }
+        None if decision.columns.is_empty() => return "may be queried".to_owned(),
+        None => {}
+    }
     let mut levels: BTreeMap<Disclosure, Vec<&str>> = BTreeMap::new();
     for column in &decision.columns {
         levels.entry(column.disclosure).or_default().push(&column.name);
     }
-    levels
+    let rows = match decision.filter.text() {
+        whole if matches!(whole.as_str(), "all rows" | "no rows") => whole,
+        filter => format!("rows where {filter}"),
+    };
+    let shown = decision.aggregation.as_ref().map(|limit| format!("{} over ", aggregates(limit))).unwrap_or_default();
+    let levels = levels.iter().map(|(level, names)| format!(" | {level} {}", names.join(" ")));
+    let told = if decision.notice.allowed { " | with notices" } else { "" };
+    format!("{shown}{rows}{}{told}", levels.collect::<String>())
 }

@@ -18,6 +18,7 @@ pub mod matrix;
 mod missing;
 mod partial;
 mod render;
+pub mod review;
 mod schemas;
 mod slice;
 mod snapshot;
@@ -29,8 +30,9 @@ mod vocabulary_file;
 mod walk;
 
 #[cfg(test)]
-mod unit;
+pub(crate) mod unit;
 
+pub(crate) use decide::ceiling;
 pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 pub use schemas::schemas;
 pub use snapshot::{Compiled, PolicyInfo, PolicySnapshot, PolicySources};

@@ -65,13 +65,15 @@ fn nested(e: &Expr) -> String {
     }
 }
 
-fn identifier(name: &str) -> String {
+/// A name as it is written in SQL.
+pub(crate) fn identifier(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let bare = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty();
     if bare { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-fn literal(value: &ScalarValue) -> String {
+/// A value as it is written in filters.
+pub(crate) fn literal(value: &ScalarValue) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     match value {
         ScalarValue::Utf8View(Some(s)) | ScalarValue::Utf8(Some(s)) | ScalarValue::LargeUtf8(Some(s)) => quoted(s),

@@ -71,6 +71,11 @@ impl IndexedPolicy {
         self.named_actions.contains(action)
     }
 
+    /// Whether the scope covers an action, by name or through a group of actions.
+    pub(crate) fn covers_action(&self, action: &str) -> bool {
+        self.actions.contains(action)
+    }
+
     fn covers_principal(&self, memberships: &HashSet<EntityUid>) -> bool {
         match &self.principal {
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,

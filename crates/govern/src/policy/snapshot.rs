@@ -1,5 +1,7 @@
 //! A set of policies that was accepted as a whole, and its answers.
 
+mod named;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use datafusion::sql::parser::{ExplainStatement, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast::{
     self, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement as Ast, TableFactor, Visit, Visitor,
 };
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{AsOf, ExplainKind, Setting, Statement, StatementKind, Written, expansion, show};
 use crate::error::GovernError;
@@ -66,22 +67,48 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
         return Err(GovernError::refused("EXPLAIN with FORMAT", "plans are shown as indented text"));
     }
     let kind = if verbose { ExplainKind::Verbose } else { ExplainKind::Plain };
-    match *statement {
+    let query = explained(*statement, "EXPLAIN")?;
+    let written = Written::Explain(Arc::clone(&query));
+    Ok(Statement { kind: StatementKind::Explain(kind), query: Some(query), written, subject: None, time_zone: None })
+}
+
+/// What stands after `EXPLAIN ACCESS`.
+pub(super) fn explain_access(statement: DfStatement) -> Result<Statement, GovernError> {
+    let query = explained(statement, "EXPLAIN ACCESS")?;
+    let written = Written::ExplainAccess(Arc::clone(&query));
+    let statement = Statement { kind: StatementKind::ExplainAccess, query: Some(query), written, subject: None, time_zone: None };
+    if statement.versions().is_empty() {
+        return Ok(statement);
+    }
+    // To find a version, tables would have to be read.
+    let hint = "leave the version out: access is that of now, whatever version is read";
+    Err(GovernError::refused("EXPLAIN ACCESS of a version of a table", hint))
+}
+
+/// How many tokens `EXPLAIN ACCESS` and what stands before it take, if the text begins so.
+pub(super) fn access_prefix(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let mut words = tokens.iter().enumerate().filter(|(_, token)| !matches!(token.token, Token::Whitespace(_)));
+    let mut next = |wanted: &str| {
+        let (at, token) = words.next()?;
+        let Token::Word(word) = &token.token else { return None };
+        (word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted)).then_some(at + 1)
+    };
+    next("EXPLAIN")?;
+    next("ACCESS")
+}
+
+fn explained(statement: DfStatement, what: &str) -> Result<Arc<Ast>, GovernError> {
+    match statement {
         DfStatement::Statement(inner) if matches!(*inner, Ast::Query(_)) => {
             if let Ast::Query(query) = inner.as_ref() {
                 check_query(query)?;
             }
-            let query = Arc::new(*inner);
-            let written = Written::Explain(Arc::clone(&query));
-            Ok(Statement {
-                kind: StatementKind::Explain(kind),
-                query: Some(query),
-                written,
-                subject: None,
-                time_zone: None,
-            })
+            Ok(Arc::new(*inner))
         }
-        _ => Err(GovernError::refused("EXPLAIN of anything but a query", "explain a SELECT, VALUES or WITH query")),
+        _ => {
+            let what = format!("{what} of anything but a query");
+            Err(GovernError::refused(what, "explain a SELECT, VALUES or WITH query"))
+        }
     }
 }
 

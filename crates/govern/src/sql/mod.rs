@@ -47,6 +47,24 @@ pub const UTC: &str = "+00:00";
 enum Written {
     Sql(Arc<ast::Statement>),
     Explain(Arc<ast::Statement>),
+    ExplainAccess(Arc<ast::Statement>),
+}
+
+impl Written {
+    fn statement(&self) -> &ast::Statement {
+        match self {
+            Written::Sql(statement) | Written::Explain(statement) | Written::ExplainAccess(statement) => statement,
+        }
+    }
+
+    /// The words before the statement.
+    fn prefix(&self) -> &'static str {
+        match self {
+            Written::Sql(_) => "",
+            Written::Explain(_) => "EXPLAIN ",
+            Written::ExplainAccess(_) => "EXPLAIN ACCESS ",
+        }
+    }
 }
 
 /// The kinds of statements that are served.
@@ -56,6 +74,8 @@ pub enum StatementKind {
     Query,
     /// `EXPLAIN` of a query.
     Explain(ExplainKind),
+    /// `EXPLAIN ACCESS` of a query: what its subject may see of its tables, and why.
+    ExplainAccess,
     /// `SHOW TABLES`.
     ShowTables,
     /// `SHOW SCHEMAS`.
@@ -74,6 +94,7 @@ impl StatementKind {
         match self {
             StatementKind::Query => "query",
             StatementKind::Explain(_) => "explain",
+            StatementKind::ExplainAccess => "explain-access",
             StatementKind::ShowTables => "show-tables",
             StatementKind::ShowSchemas => "show-schemas",
             StatementKind::ShowColumns => "show-columns",
@@ -112,7 +133,10 @@ pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> 
     deep(|| parse_tokens(tokens, limits))
 }
 
-fn parse_tokens(tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Statement, GovernError> {
+fn parse_tokens(mut tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Statement, GovernError> {
+    // The parser knows no EXPLAIN ACCESS.
+    let access = allow::access_prefix(&tokens);
+    tokens.drain(..access.unwrap_or(0));
     let (tokens, clauses) = as_of::lift(tokens)?;
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&bounds::DIALECT)
@@ -127,6 +151,7 @@ fn parse_tokens(tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Stat
     };
     as_of::place(&mut statement, clauses)?;
     match statement {
+        statement if access.is_some() => allow::explain_access(statement),
         DfStatement::Statement(statement) => allow::statement(*statement),
         DfStatement::Explain(explain) => allow::explain(explain),
         DfStatement::CreateExternalTable(_) => Err(allow::read_only("CREATE EXTERNAL TABLE")),
@@ -159,18 +184,14 @@ impl Statement {
 
     /// The statement without its literals: each is a `?`. Made from the syntax tree, checked on the text.
     pub fn redacted(&self) -> String {
-        deep(|| match &self.written {
-            Written::Sql(statement) => redact::redacted(statement, ""),
-            Written::Explain(statement) => redact::redacted(statement, "EXPLAIN "),
-        })
+        deep(|| redact::redacted(self.written.statement(), self.written.prefix()))
     }
 
     /// Names after FROM and JOIN as they were written, sorted, each once: names of common table expressions included.
     pub fn tables(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
-        let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
         let _: ControlFlow<()> = deep(|| {
-            ast::visit_relations(statement.as_ref(), |name| {
+            ast::visit_relations(self.written.statement(), |name| {
                 names.insert(name.to_string());
                 ControlFlow::Continue(())
             })
@@ -181,9 +202,8 @@ impl Statement {
     /// The parts of each of those names as the planner reads them, sorted, each once.
     pub(crate) fn relations(&self) -> Vec<Vec<String>> {
         let mut names = BTreeSet::new();
-        let (Written::Sql(statement) | Written::Explain(statement)) = &self.written;
         let _: ControlFlow<()> = deep(|| {
-            ast::visit_relations(statement.as_ref(), |name| {
+            ast::visit_relations(self.written.statement(), |name| {
                 names.extend(show::names(name).ok());
                 ControlFlow::Continue(())
             })

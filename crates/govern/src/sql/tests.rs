@@ -28,6 +28,12 @@ fn statements_that_are_served() {
     check("SELECT 1 UNION ALL SELECT 2", "query | SELECT ? UNION ALL SELECT ?");
     check("EXPLAIN SELECT 'x'", "explain | EXPLAIN SELECT ?");
     check("EXPLAIN VERBOSE SELECT 1", "explain | EXPLAIN SELECT ?");
+    check("EXPLAIN ACCESS SELECT 'x'", "explain-access | EXPLAIN ACCESS SELECT ?");
+    check(" explain -- why\n access (SELECT a FROM t)", "explain-access | EXPLAIN ACCESS (SELECT a FROM t)");
+    check(
+        "EXPLAIN ACCESS WITH x AS (SELECT ?) SELECT * FROM x",
+        "explain-access | EXPLAIN ACCESS WITH x AS (SELECT $1) SELECT * FROM x",
+    );
     check("SHOW TABLES", "show-tables | SHOW TABLES");
     check("SHOW TABLES FROM orders LIKE 'a%'", "show-tables | SHOW TABLES FROM orders LIKE ?");
     check("SHOW SCHEMAS", "show-schemas | SHOW SCHEMAS");
@@ -91,6 +97,27 @@ fn statements_that_are_refused() {
     check("EXPLAIN INSERT INTO t VALUES (1)", query);
     check("EXPLAIN EXPLAIN SELECT 1", query);
     check("EXPLAIN COPY (SELECT 1) TO 'x'", query);
+    let access = query.replacen("EXPLAIN", "EXPLAIN ACCESS", 1);
+    check("EXPLAIN ACCESS INSERT INTO t VALUES (1)", &access);
+    check("EXPLAIN ACCESS EXPLAIN SELECT 1", &access);
+    check("EXPLAIN ACCESS SHOW TABLES", &access);
+    check("EXPLAIN ACCESS COPY (SELECT 1) TO 'x'", &access);
+    check("EXPLAIN ACCESS SET purpose = 'fraud'", &access);
+    check(
+        "EXPLAIN ACCESS EXPLAIN ACCESS SELECT 1",
+        "cannot parse the statement: Expected: an SQL statement, found: ACCESS at Line: 1, Column: 24",
+    );
+    check("EXPLAIN ACCESS", "statement is empty");
+    check(
+        "EXPLAIN ACCESS SELECT a FROM o.t FOR VERSION AS OF 3",
+        "EXPLAIN ACCESS of a version of a table is not supported: leave the version out: access is that of now, whatever \
+         version is read",
+    );
+    check("EXPLAIN ACCESS SELECT 1; SELECT 2", "2 statements in one text; send them one at a time");
+    check(
+        "EXPLAIN ACCESS SELECT a FROM t FOR UPDATE",
+        "FOR UPDATE and FOR SHARE is not supported: the gateway only reads, and locks nothing",
+    );
     check("SELECT 1; SELECT 2", "2 statements in one text; send them one at a time");
     check(" -- nothing\n;", "statement is empty");
 }
@@ -140,6 +167,7 @@ fn no_literal_survives_redaction() {
         "SET purpose = 's3cr3t'",
         "SET TIME ZONE 's3cr3t'",
         "EXPLAIN SELECT 's3cr3t'",
+        "EXPLAIN ACCESS SELECT 's3cr3t'",
     ] {
         let statement = parsed(sql);
         let shown = statement.redacted();

@@ -19,10 +19,11 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use portcullis_contract::{Finding, Position, SourceFile};
 
-use super::decision::{ColumnDecision, Disclosure, TableDecision};
+use super::decision::{Access, ColumnDecision, Disclosure, TableDecision};
 use super::snapshot::PolicySnapshot;
 use super::subject::{Principal, Subject};
 
@@ -67,8 +68,39 @@ pub struct TestResult {
     pub name: String,
     /// Where it stands.
     pub position: Position,
+    /// Who asks: the principal's id.
+    pub principal: String,
+    /// `domain.table`.
+    pub table: String,
     /// What was otherwise than expected; empty when it passed.
-    pub failures: Vec<String>,
+    pub failures: Vec<Difference>,
+}
+
+/// Something that was otherwise than a test expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// `discover`, `query`, `filter`, a column, or the decision as a whole.
+    pub what: String,
+    /// What the test says.
+    pub expected: String,
+    /// What was decided.
+    pub got: String,
+    /// Which policies and contracts decided so; empty where there is nothing to add.
+    pub because: String,
+}
+
+impl Difference {
+    fn new(what: impl Into<String>, expected: impl ToString, got: impl ToString) -> Difference {
+        let (expected, got) = (expected.to_string(), got.to_string());
+        Difference { what: what.into(), expected, got, because: String::new() }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: expected `{}`, got `{}`", self.what, self.expected, self.got)?;
+        if self.because.is_empty() { Ok(()) } else { write!(f, " ({})", self.because) }
+    }
 }
 
 impl TestResult {
@@ -80,7 +112,7 @@ impl TestResult {
     /// A finding for each failure.
     pub fn findings(&self) -> Vec<Finding> {
         let finding =
-            |f: &String| Finding::error("policy-test", self.position.clone(), format!("`{}`: {f}", self.name));
+            |f: &Difference| Finding::error("policy-test", self.position.clone(), format!("`{}`: {f}", self.name));
         self.failures.iter().map(finding).collect()
     }
 }
@@ -113,55 +145,65 @@ pub fn run(snapshot: &PolicySnapshot, principals: &BTreeMap<String, Principal>, 
 }
 
 fn run_one(snapshot: &PolicySnapshot, test: &PolicyTest) -> TestResult {
-    let mut failures = Vec::new();
+    use super::decision::TableAction::{Discover, Query};
     let (domain, name) = test.table.split_once('.').unwrap_or_default();
-    match snapshot.catalogue().resolve(domain, name) {
-        Some(table) => compare(&test.expected, &snapshot.decide(&test.subject, table), &mut failures),
+    let failures = match snapshot.catalogue().resolve(domain, name) {
+        Some(table) => compare(&test.expected, &snapshot.decide(&test.subject, table)),
         None => {
-            use super::decision::TableAction::{Discover, Query};
-            let may = |action| snapshot.may(&test.subject, action, &test.table).allowed;
-            differ("discover", test.expected.discover, may(Discover), &mut failures);
-            differ("query", test.expected.query, may(Query), &mut failures);
+            let may = |action| snapshot.may(&test.subject, action, &test.table);
+            access(&test.expected, &may(Discover), &may(Query))
         }
+    };
+    TestResult {
+        name: test.name.clone(),
+        position: test.position.clone(),
+        principal: test.subject.principal.id.clone(),
+        table: test.table.clone(),
+        failures,
     }
-    TestResult { name: test.name.clone(), position: test.position.clone(), failures }
 }
 
-fn compare(expected: &Expected, decision: &TableDecision, failures: &mut Vec<String>) {
+fn compare(expected: &Expected, decision: &TableDecision) -> Vec<Difference> {
     if let Some(reason) = &decision.undecided {
-        failures.push(format!("undecided: {reason}"));
-        return;
+        return vec![Difference::new("decision", "one", format!("none: {reason}"))];
     }
-    differ("discover", expected.discover, decision.discover.allowed, failures);
-    differ("query", expected.query, decision.query.allowed, failures);
+    let mut failures = access(expected, &decision.discover, &decision.query);
     let broken = decision.break_glass.as_ref().is_some_and(|access| access.allowed);
     for (what, expected, got) in
         [("break_glass", expected.break_glass, broken), ("notice", expected.notice, decision.notice.allowed)]
     {
-        differ(what, expected.unwrap_or(got), got, failures);
+        let wanted = expected.filter(|expected| *expected != got);
+        failures.extend(wanted.map(|wanted| Difference::new(what, wanted, got)));
     }
     let at_least = decision.aggregation.as_ref().map_or(0, |limit| limit.at_least);
-    if let Some(expected) = expected.aggregates.filter(|expected| *expected != at_least) {
-        failures.push(format!("expected aggregates of {expected} or more, got {at_least}"));
-    }
+    let wanted = expected.aggregates.filter(|wanted| *wanted != at_least);
+    failures.extend(wanted.map(|wanted| Difference::new("aggregates", wanted, at_least)));
     if let Some(filter) = &expected.filter {
         let got = decision.filter.text();
         if normal(filter) != normal(&got) {
-            failures.push(format!("expected filter `{filter}`, got `{got}`"));
+            let permits = by("permitted by", &decision.filter.permits);
+            let because = [permits, by("held back by", &decision.filter.forbids)];
+            failures.push(Difference { because: joined(because), ..Difference::new("filter", normal(filter), got) });
         }
     }
     for column in &decision.columns {
         let wanted = expected.columns.get(&column.name).or_else(|| expected.columns.get("*"));
         if let Some(wanted) = wanted.filter(|wanted| **wanted != column.disclosure) {
-            failures.push(format!("column `{}`: expected {wanted}, got {}", column.name, because(column)));
+            let difference = Difference::new(format!("column `{}`", column.name), wanted, column.disclosure);
+            failures.push(Difference { because: because(column), ..difference });
         }
     }
+    failures
 }
 
-fn differ(what: &str, expected: bool, got: bool, failures: &mut Vec<String>) {
-    if expected != got {
-        failures.push(format!("expected {what} to be {expected}, got {got}"));
-    }
+fn access(expected: &Expected, discover: &Access, query: &Access) -> Vec<Difference> {
+    let both = [("discover", expected.discover, discover), ("query", expected.query, query)];
+    let wrong = both.into_iter().filter(|(_, expected, got)| *expected != got.allowed);
+    let difference = |(what, expected, got): (&str, bool, &Access)| Difference {
+        because: by("decided by", &got.policies).unwrap_or_default(),
+        ..Difference::new(what, expected, got.allowed)
+    };
+    wrong.map(difference).collect()
 }
 
 /// Line breaks and repeated blanks of folded YAML mean nothing.
@@ -169,19 +211,15 @@ fn normal(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+fn by(words: &str, policies: &[String]) -> Option<String> {
+    (!policies.is_empty()).then(|| format!("{words} {}", policies.join(", ")))
+}
+
+fn joined(reasons: impl IntoIterator<Item = Option<String>>) -> String {
+    reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
 fn because(column: &ColumnDecision) -> String {
-    let mut reasons = Vec::new();
-    if !column.policies.is_empty() {
-        reasons.push(format!("granted by {}", column.policies.join(", ")));
-    }
-    if !column.forbidden_by.is_empty() {
-        reasons.push(format!("more forbidden by {}", column.forbidden_by.join(", ")));
-    }
-    if let Some(masking) = column.contract_masking {
-        reasons.push(format!("the contract shows at most {masking}"));
-    }
-    if reasons.is_empty() {
-        return column.disclosure.to_string();
-    }
-    format!("{} ({})", column.disclosure, reasons.join("; "))
+    let ceiling = column.contract_masking.map(|masking| format!("the contract shows at most {masking}"));
+    joined([by("granted by", &column.policies), by("more forbidden by", &column.forbidden_by), ceiling])
 }

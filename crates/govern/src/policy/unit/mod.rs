@@ -23,7 +23,7 @@ use portcullis_contract::{
 
 use super::{AttributeValue, Compiled, PolicySnapshot, PolicySources, Principal, RequestContext, RowFilter, Subject};
 
-pub(super) const VOCABULARY: &str = "
+pub(crate) const VOCABULARY: &str = "
 groups:
   analysts:
   eu_analysts: {parents: [analysts]}
@@ -34,7 +34,7 @@ tags: [secret]
 ";
 
 /// A column: name, type.
-pub(super) fn field(name: &str, data_type: &str) -> Field {
+pub(crate) fn field(name: &str, data_type: &str) -> Field {
     Field {
         name: name.into(),
         data_type: data_type.parse().unwrap(),
@@ -50,15 +50,15 @@ pub(super) fn field(name: &str, data_type: &str) -> Field {
     }
 }
 
-pub(super) fn masked(name: &str, data_type: &str, masking: Masking) -> Field {
+pub(crate) fn masked(name: &str, data_type: &str, masking: Masking) -> Field {
     Field { pii: true, masking: Some(masking), ..field(name, data_type) }
 }
 
-pub(super) fn table(name: &str, fields: Vec<Field>) -> Arc<Table> {
+pub(crate) fn table(name: &str, fields: Vec<Field>) -> Arc<Table> {
     table_with(name, fields, |_| {})
 }
 
-pub(super) fn table_with(name: &str, fields: Vec<Field>, change: impl Fn(&mut Contract)) -> Arc<Table> {
+pub(crate) fn table_with(name: &str, fields: Vec<Field>, change: impl Fn(&mut Contract)) -> Arc<Table> {
     let (domain, short) = name.split_once('.').unwrap();
     let position = Position::file(format!("catalogs/{domain}/{short}.yaml"));
     let port = OutputPort {
@@ -108,7 +108,7 @@ pub(super) fn table_with(name: &str, fields: Vec<Field>, change: impl Fn(&mut Co
 }
 
 /// `shop.orders`, with a column of every type, and `shop.people`.
-pub(super) fn mesh() -> Vec<Arc<Table>> {
+pub(crate) fn mesh() -> Vec<Arc<Table>> {
     let columns = [
         ("region", "string"),
         ("status", "string"),
@@ -140,7 +140,7 @@ pub(super) fn mesh() -> Vec<Arc<Table>> {
     vec![table("shop.orders", orders), table("shop.people", people)]
 }
 
-pub(super) fn compile_over(tables: Vec<Arc<Table>>, policies: &str) -> Result<PolicySnapshot, Vec<Finding>> {
+pub(crate) fn compile_over(tables: Vec<Arc<Table>>, policies: &str) -> Result<PolicySnapshot, Vec<Finding>> {
     compiled_over(tables, policies).map(|compiled| compiled.snapshot)
 }
 
@@ -153,15 +153,15 @@ pub(super) fn compiled_over(tables: Vec<Arc<Table>>, policies: &str) -> Result<C
     PolicySnapshot::compile_for(catalogue, tables, &sources)
 }
 
-pub(super) fn compile(policies: &str) -> PolicySnapshot {
+pub(crate) fn compile(policies: &str) -> PolicySnapshot {
     compile_over(mesh(), policies).unwrap_or_else(|findings| panic!("{}", lines(&findings)))
 }
 
-pub(super) fn lines(findings: &[Finding]) -> String {
+pub(crate) fn lines(findings: &[Finding]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn subject(id: &str, groups: &[&str]) -> Subject {
+pub(crate) fn subject(id: &str, groups: &[&str]) -> Subject {
     let groups = groups.iter().map(ToString::to_string).collect();
     Subject {
         principal: Principal { id: id.into(), groups, attributes: BTreeMap::new() },
@@ -176,7 +176,7 @@ pub(super) fn subject(id: &str, groups: &[&str]) -> Subject {
 }
 
 /// An analyst with attributes: region EU, regions EU and UK, clearance 2.
-pub(super) fn ana() -> Subject {
+pub(crate) fn ana() -> Subject {
     let mut ana = subject("ana", &["eu_analysts"]);
     ana.principal.attributes = [
         ("region".to_owned(), AttributeValue::String("EU".into())),
@@ -188,23 +188,23 @@ pub(super) fn ana() -> Subject {
 }
 
 /// May query everything.
-pub(super) const QUERY: &str =
+pub(crate) const QUERY: &str =
     "@id(\"q\") permit(principal, action in [Action::\"discover\", Action::\"query\"], resource);\n";
 
 /// A row policy over `shop.orders` with a condition.
-pub(super) fn row_policy(id: &str, effect: &str, condition: &str) -> String {
+pub(crate) fn row_policy(id: &str, effect: &str, condition: &str) -> String {
     let scope = "principal, action == Action::\"readRow\", resource is Row::shop_orders";
     format!("@id(\"{id}\") {effect}({scope}) when {{ {condition} }};\n")
 }
 
 /// The filter of `shop.orders` for a subject.
-pub(super) fn filter(snapshot: &PolicySnapshot, subject: &Subject) -> RowFilter {
+pub(crate) fn filter(snapshot: &PolicySnapshot, subject: &Subject) -> RowFilter {
     let table = mesh().remove(0);
     let decision = snapshot.decide(subject, &table);
     assert_eq!(decision.undecided, None);
     decision.filter.clone()
 }
 
-pub(super) fn type_of(text: &str) -> FieldType {
+pub(crate) fn type_of(text: &str) -> FieldType {
     text.parse().unwrap()
 }

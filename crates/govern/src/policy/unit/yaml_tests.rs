@@ -17,7 +17,7 @@ fn a_system_table() {
     check("name: t\nas: ana\ntable: system.products\nexpect: {query: true}", "");
     check(
         "name: t\nas: {groups: [fraud]}\ntable: system.products\nexpect: {query: false}",
-        "policies/tests/t.yaml:2:5: error[policy-test]: `t`: expected query to be false, got true",
+        "policies/tests/t.yaml:2:5: error[policy-test]: `t`: query: expected `false`, got `true` (decided by q)",
     );
 }
 

@@ -1,0 +1,82 @@
+//! `portcullis policy diff`: what another set of policies changes, and in which direction.
+
+use std::path::{Path, PathBuf};
+
+use portcullis_gateway::{Change, Direction, PolicySet};
+use tempfile::TempDir;
+
+use super::git;
+use crate::args::{DiffArgs, FailOn, ListFormat};
+use crate::mesh::Failure;
+use crate::{FAILED, OK, Streams};
+
+pub fn run(mesh: &Path, args: &DiffArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+    let (old, new) = (Side::of(mesh, &args.old)?, Side::of(mesh, &args.new)?);
+    let changes = portcullis_gateway::policy_diff(&old.set, &new.set)?;
+    match args.format {
+        ListFormat::Table => write!(streams.out, "{}", crate::output::printable(&text(&changes)))?,
+        ListFormat::Json => {
+            for change in &changes {
+                let line = serde_json::to_string(change).map_err(|error| Failure::failed(error.to_string()))?;
+                writeln!(streams.out, "{line}")?;
+            }
+        }
+    }
+    // What may show more, or cannot be told, counts as loosened.
+    let fails = |change: &Change| match args.fail_on {
+        None => false,
+        Some(FailOn::Loosened) => change.direction != Direction::Tightened,
+        Some(FailOn::Any) => true,
+    };
+    Ok(if changes.iter().any(fails) { FAILED } else { OK })
+}
+
+/// A set of policies, and the directory that a revision was written to for it.
+pub struct Side {
+    pub set: PolicySet,
+    _directory: Option<TempDir>,
+}
+
+impl Side {
+    /// `git:REVISION`, a mesh directory, or a directory of policies for the mesh.
+    pub fn of(mesh: &Path, named: &str) -> Result<Side, Failure> {
+        if let Some(revision) = named.strip_prefix("git:") {
+            let directory = git::export(mesh, revision)?;
+            return Ok(Side { set: PolicySet::of_mesh(directory.path()), _directory: Some(directory) });
+        }
+        let path = PathBuf::from(named);
+        let set = if path.join(portcullis_gateway::config::FILE).is_file() {
+            PolicySet::of_mesh(&path)
+        } else if path.is_dir() {
+            PolicySet::in_mesh(mesh, &std::path::absolute(&path)?)
+        } else {
+            let hint = "name a mesh directory, a directory of policies, or git:REVISION";
+            return Err(Failure::usage(format!("there is no directory `{named}`"), hint));
+        };
+        Ok(Side { set, _directory: None })
+    }
+}
+
+fn text(changes: &[Change]) -> String {
+    let mut lines = Vec::new();
+    let mut table = "";
+    for change in changes {
+        if change.table != table {
+            table = &change.table;
+            lines.push(table.to_owned());
+        }
+        lines.push(format!("  {:10} {}: {} → {}", change.direction.as_str(), change.what, change.old, change.new));
+        lines.push(format!("             for {}", change.who.join(", ")));
+        for (row, what) in [(&change.gained, "shown only then"), (&change.lost, "shown only now")] {
+            lines.extend(row.as_ref().map(|row| format!("             {what}, synthetic row: {row}")));
+        }
+        if !change.complete {
+            lines.push("             not every kind of row could be tried".to_owned());
+        }
+    }
+    let count = |direction| changes.iter().filter(|change| change.direction == direction).count();
+    let counts = [Direction::Tightened, Direction::Loosened, Direction::Changed]
+        .map(|direction| format!("{} {direction}", count(direction)));
+    lines.push(format!("{} changes: {}\n", changes.len(), counts.join(", ")));
+    lines.join("\n")
+}
