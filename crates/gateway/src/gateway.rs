@@ -183,6 +183,13 @@ impl Gateway {
         self.state().snapshot.vocabulary().purposes().map(str::to_owned).collect()
     }
 
+    /// All tables as `domain.table`, whoever may discover them, in order; tables of `system` among them.
+    pub fn table_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.state().snapshot.resources().collect();
+        names.sort();
+        names
+    }
+
     /// All findings of the mesh as it is loaded now.
     pub fn findings(&self) -> Vec<Finding> {
         self.state().findings.to_vec()

@@ -14,9 +14,9 @@ use portcullis_govern::policy::review::{self, Change};
 use portcullis_govern::policy::{matrix, tests as policy_tests};
 use portcullis_govern::{PolicySnapshot, Principal};
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::GatewayError;
-use crate::gateway::now_ms;
 use crate::mesh::{self, Mesh};
 use crate::state;
 
@@ -109,7 +109,7 @@ pub fn policy_check(mesh_dir: &Path) -> Result<Vec<Finding>, GatewayError> {
     let by_id = principals.iter().map(|principal| (principal.id.clone(), principal.clone())).collect();
     findings.extend(policy_tests::run(&snapshot, &by_id, &mesh.policy_tests).all_findings());
     let others = !config.identity.issuers.is_empty();
-    findings.extend(review::idle(&snapshot, &principals, others, now_ms()));
+    findings.extend(review::idle(&snapshot, &principals, others, Clock::system().now_ms()));
     Ok(findings)
 }
 
@@ -120,7 +120,7 @@ pub fn policy_check(mesh_dir: &Path) -> Result<Vec<Finding>, GatewayError> {
 /// `InvalidArgument` with all findings if the policies do not compile.
 pub fn policy_matrix(mesh_dir: &Path) -> Result<String, GatewayError> {
     let compiled = PolicySet::of_mesh(mesh_dir).compile()?;
-    Ok(matrix::matrix(&compiled.snapshot, &compiled.users, now_ms()))
+    Ok(matrix::matrix(&compiled.snapshot, &compiled.users, Clock::system().now_ms()))
 }
 
 /// What `new` would change: for every user and group of either set, in order of table.
@@ -130,5 +130,5 @@ pub fn policy_matrix(mesh_dir: &Path) -> Result<String, GatewayError> {
 /// `InvalidArgument` with all findings if one of the sets does not compile.
 pub fn policy_diff(old: &PolicySet, new: &PolicySet) -> Result<Vec<Change>, GatewayError> {
     let (old, new) = (old.compile()?, new.compile()?);
-    Ok(review::changes(old.side(), new.side(), now_ms()))
+    Ok(review::changes(old.side(), new.side(), Clock::system().now_ms()))
 }

@@ -280,7 +280,7 @@ async fn access_reports_say_what_and_why() {
     let disclosures: Vec<_> = table.columns.iter().map(|column| column.disclosure.as_str()).collect();
     assert_eq!(disclosures, ["clear", "clear", "hash"]);
     assert!(table.columns[2].position.starts_with("catalogs/orders/order_events.yaml:"), "{table:?}");
-    let hidden = f.gateway.explain_access(&f.session("bob"), "SELECT 1 FROM orders.order_events").unwrap();
+    let hidden = f.gateway.explain_access(&f.session("bob"), "SELECT 1 FROM orders.order_events").await.unwrap();
     assert_eq!((hidden.tables[0].discover, hidden.tables[0].query), (false, false), "an operator's report");
     assert_eq!(hidden.decision, "denied");
 }
@@ -322,7 +322,7 @@ async fn explaining_access_is_recorded_with_all_tables_asked_about_and_reads_non
     let f = fixture().await;
     fs::remove_dir_all(f.dir.path().join("lake")).unwrap();
     let sql = "EXPLAIN ACCESS SELECT 'x' FROM orders.order_events WHERE region = 'EU'";
-    let announced = f.gateway.describe(&f.session("bob"), sql).await.unwrap().schema;
+    let announced = f.gateway.describe(&f.session("bob"), sql, None).await.unwrap().schema;
     let rows = f.rows(&f.session("bob"), sql).await.unwrap();
     assert_eq!(rows[0].schema(), announced);
     let text = f.text(&f.session("bob"), sql).await;

@@ -174,7 +174,8 @@ impl Planner {
         }
         let report = explain_access(&self.snapshot, statement, context.subject, Audience::Subject);
         let plan = access::plan(&report, &outcome)?;
-        let parts = Parts { plan, scans: Vec::new(), schema: access::schema(), parameters, explain: None };
+        let (scans, time_zone) = (Vec::new(), statement.time_zone().to_owned());
+        let parts = Parts { plan, scans, schema: access::schema(), parameters, explain: None, time_zone };
         let governed = GovernedPlan::new(parts).map_err(|problem| refusal(ReasonKind::Undecided, problem))?;
         let mut tables = context.consulted();
         tables.sort_by(|a, b| a.table.cmp(&b.table));

@@ -76,7 +76,8 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
 pub(super) fn explain_access(statement: DfStatement) -> Result<Statement, GovernError> {
     let query = explained(statement, "EXPLAIN ACCESS")?;
     let written = Written::ExplainAccess(Arc::clone(&query));
-    let statement = Statement { kind: StatementKind::ExplainAccess, query: Some(query), written, subject: None, time_zone: None };
+    let statement =
+        Statement { kind: StatementKind::ExplainAccess, query: Some(query), written, subject: None, time_zone: None };
     if statement.versions().is_empty() {
         return Ok(statement);
     }
