@@ -10,6 +10,7 @@ mod clients;
 mod differential;
 mod flight;
 mod keycloak;
+mod noninterference;
 mod seaweed;
 mod slt;
 mod support;

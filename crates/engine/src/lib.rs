@@ -9,10 +9,14 @@
 pub mod barrier;
 mod error;
 pub mod exec;
+mod guards;
 pub mod scrub;
 pub mod tables;
 
 pub use error::{EngineError, ErrorKind};
 pub use exec::{Bound, Engine, EngineLimits, Progress, ScrubbedStream};
+#[doc(hidden)]
+pub use guards::Guard;
+pub use guards::Guards;
 pub use scrub::wire_schema;
 pub use tables::{PinnedTable, Tables, TablesOptions};

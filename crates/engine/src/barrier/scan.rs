@@ -9,6 +9,8 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
+use crate::Guards;
+
 /// One column of the view that a principal has of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanColumn {
@@ -40,6 +42,7 @@ pub struct GovernedScan {
     columns: Vec<ScanColumn>,
     view: SchemaRef,
     clear: Schema,
+    guards: Guards,
 }
 
 impl GovernedScan {
@@ -87,7 +90,17 @@ impl GovernedScan {
             settled.push(column);
         }
         let (view, clear) = (Arc::new(Schema::new(fields)), Schema::new(clear));
-        Ok(Self { id, table, base, filter, columns: settled, view, clear })
+        Ok(Self { id, table, base, filter, columns: settled, view, clear, guards: Guards::default() })
+    }
+
+    /// With these guards before it.
+    #[must_use]
+    pub(crate) fn guarded(self, guards: Guards) -> Self {
+        Self { guards, ..self }
+    }
+
+    pub(crate) fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// The scan's number within its plan.

@@ -18,6 +18,7 @@ use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
 use super::{explain, redact};
 use crate::EngineError;
+use crate::Guards;
 use crate::barrier::GovernedScan;
 use crate::scrub::{unsupported, wire_schema};
 
@@ -27,15 +28,20 @@ pub(crate) struct Runner {
     sessions: Sessions,
     limits: EngineLimits,
     turns: Arc<Semaphore>,
+    guards: Guards,
 }
 
 impl Runner {
-    pub fn new(limits: EngineLimits, stores: Arc<dyn ObjectStoreRegistry>) -> Result<Self, EngineError> {
+    pub fn new(
+        limits: EngineLimits,
+        stores: Arc<dyn ObjectStoreRegistry>,
+        guards: Guards,
+    ) -> Result<Self, EngineError> {
         let sessions = Sessions::new(&limits, stores).map_err(|error| {
             EngineError::Internal(format!("the spill directory cannot be used: {}", error.strip_backtrace()))
         })?;
         let turns = Arc::new(Semaphore::new(limits.concurrent_queries.max(1)));
-        Ok(Self { sessions, limits, turns })
+        Ok(Self { sessions, limits, turns, guards })
     }
 
     /// Waits for one of the places of concurrent queries.
@@ -58,14 +64,15 @@ impl Runner {
         turn: OwnedSemaphorePermit,
     ) -> Result<Bound, EngineError> {
         let state = self.sessions.start();
-        let planned = AssertUnwindSafe(physical(&state, &logical, scans)).catch_unwind().await;
+        let planned = AssertUnwindSafe(physical(&state, &logical, scans, &self.guards)).catch_unwind().await;
         let plan = planned.unwrap_or_else(|_| Err(redact::defect()))?;
         if let Some(field) = unsupported(&plan.schema()) {
             let text = format!("column `{}` has a type that cannot be sent: {}", field.name(), field.data_type());
             return Err(EngineError::Planning(text));
         }
-        let schema = wire_schema(&plan.schema());
-        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits: self.limits.clone(), turn })
+        let schema = if self.guards.scrubber() { wire_schema(&plan.schema()) } else { plan.schema() };
+        let (limits, guards) = (self.limits.clone(), self.guards.clone());
+        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn })
     }
 }
 
@@ -73,8 +80,12 @@ async fn physical(
     state: &SessionState,
     logical: &LogicalPlan,
     scans: &[Arc<GovernedScan>],
+    guards: &Guards,
 ) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
     let permitted = Permitted { scans };
+    if !guards.barrier() {
+        return state.create_physical_plan(logical).await.map_err(|e| redact::planning(&e));
+    }
     permitted.logical(logical)?;
     let optimized = state.optimize(logical).map_err(|e| redact::planning(&e))?;
     let expected = permitted.logical(&optimized)?;
@@ -92,6 +103,7 @@ pub struct Bound {
     schema: SchemaRef,
     pub(super) snapshots: Vec<(TableName, String)>,
     limits: EngineLimits,
+    guards: Guards,
     turn: OwnedSemaphorePermit,
 }
 
@@ -123,6 +135,7 @@ impl Bound {
             schema: self.schema,
             wall_time: self.limits.wall_time,
             max_rows: self.limits.rows,
+            guards: self.guards,
             turn: Some(self.turn),
         }))
     }
