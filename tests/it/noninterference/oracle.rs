@@ -55,7 +55,8 @@ fn masked(kind: Kind, value: &Value, shown: Shown) -> Value {
         (_, Value::Null) => Value::Null,
         (Shown::Partial, Value::Text(text)) => {
             let letters: Vec<char> = text.chars().collect();
-            let end: String = if letters.len() > 8 { letters[letters.len() - 4..].iter().collect() } else { String::new() };
+            let end: String =
+                if letters.len() > 8 { letters[letters.len() - 4..].iter().collect() } else { String::new() };
             Value::Text(format!("****{end}"))
         }
         (Shown::Partial, Value::Date(day)) => Value::Date(first_day(*day, 12)),
@@ -191,7 +192,8 @@ fn external_answers_equal_those_of_duckdb_over_a_masked_copy() {
         for (table, batch) in copies(principal) {
             let path = directory.path().join(format!("{}-{}-{}.parquet", principal.name, table.domain, table.name));
             let mut writer =
-                parquet::arrow::ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+                parquet::arrow::ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), None)
+                    .unwrap();
             writer.write(&batch).unwrap();
             writer.close().unwrap();
             tables.insert(table.full_name(), path.to_str().unwrap().into());

@@ -18,6 +18,7 @@ use crate::barrier::GovernedScan;
 
 const CONVERSION: &str = "a value cannot be converted to the type asked for";
 const FUNCTION: &str = "a function or operator failed on a value";
+const UNPLANNABLE: &str = "its operators cannot be put together in this way; write it in another";
 const UNSUPPORTED: &str = "an operation is not implemented for these types";
 
 /// An error from an operator above the barriers.
@@ -121,6 +122,15 @@ pub(crate) fn planning(error: &DataFusionError) -> EngineError {
         DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => EngineError::Planning(text.clone()),
         DataFusionError::SchemaError(inner, _) => EngineError::Planning(inner.to_string()),
         other => redacted(other),
+    }
+}
+
+/// An error of making operators. Its text may show the whole plan, what is below the barriers included: policies' filters, names of
+/// files and of columns that do not exist for the principal.
+pub(crate) fn physical(error: &DataFusionError) -> EngineError {
+    match planning(error) {
+        EngineError::Planning(_) => EngineError::Planning(UNPLANNABLE.into()),
+        other => other,
     }
 }
 

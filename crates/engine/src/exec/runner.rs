@@ -90,7 +90,7 @@ async fn physical(
     let optimized = state.optimize(logical).map_err(|e| redact::planning(&e))?;
     let expected = permitted.logical(&optimized)?;
     let planner = state.query_planner();
-    let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::planning(&e))?;
+    let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::physical(&e))?;
     permitted.physical(&plan, &expected, state)?;
     Ok(plan)
 }
