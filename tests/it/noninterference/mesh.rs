@@ -234,9 +234,7 @@ impl Rule {
             Rule::Set => matches!(region, Some("EU" | "APAC")),
             Rule::Like => matches!(column("digits"), Value::Text(digits) if digits.starts_with('1')),
             Rule::Has => level.is_some_and(|level| level > 3) && *column("active") != Value::Null,
-            Rule::Forbid => {
-                !level.is_some_and(|level| level < 3) && !region.is_some_and(|region| region.ends_with('S'))
-            }
+            Rule::Forbid => level.is_none_or(|level| level >= 3) && !region.is_some_and(|region| region.ends_with('S')),
             Rule::Errors => {
                 let active = match column("active") {
                     Value::Boolean(active) => *active,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema};
-use datafusion::catalog::{CatalogProvider, MemTable, MemorySchemaProvider, SchemaProvider};
+use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use portcullis_contract::FieldType;
 use portcullis_engine::Guards;
@@ -69,7 +69,7 @@ fn masked(kind: Kind, value: &Value, shown: Shown) -> Value {
         (Shown::Bucket, Value::Decimal(value)) => Value::Decimal(leading(value / 100) * 100),
         (Shown::Bucket, Value::Double(value)) => Value::Double(leading(value.trunc() as i128) as f64),
         (Shown::Bucket, Value::Float(value)) => Value::Float(leading(value.trunc() as i128) as f32),
-        (Shown::Partial | Shown::Bucket, _) => unreachable!("{shown:?} of {kind:?}"),
+        (Shown::Partial | Shown::Bucket, _) => panic!("{shown:?} of {kind:?}"),
     }
 }
 

@@ -69,10 +69,11 @@ impl Generator<'_> {
     }
 
     fn compound(&mut self, ty: Ty, scope: &Scope, depth: usize) -> String {
-        if !self.common && self.rng.once_in(6) {
-            if let Some(fallible) = self.fallible(ty, scope, depth) {
-                return fallible;
-            }
+        if !self.common
+            && self.rng.once_in(3)
+            && let Some(fallible) = self.fallible(ty, scope, depth)
+        {
+            return fallible;
         }
         if !self.common && self.rng.once_in(4) {
             return self.call(Some(ty), scope, depth);
@@ -183,7 +184,7 @@ impl Generator<'_> {
             let (left, right) = (self.predicate(scope, depth + 1), self.predicate(scope, depth + 1));
             return format!("({left} {} {right})", self.rng.pick(&["AND", "OR"]));
         }
-        if !self.common && self.rng.once_in(14) {
+        if !self.common && self.rng.once_in(7) {
             let fallible = *self.rng.pick(&[Ty::Int, Ty::Int, Ty::Date, Ty::Dec, Ty::Dbl, Ty::Bool]);
             if let Some(left) = self.fallible(fallible, scope, depth + 1) {
                 return match fallible {
@@ -219,7 +220,7 @@ impl Generator<'_> {
             5 => format!("NOT ({})", self.predicate(scope, depth + 2)),
             6 if ty == Ty::Bool => left,
             7 if !self.common => {
-                format!("({left} IS {}DISTINCT FROM {})", self.rng.pick(&["", "NOT "]), self.leaf(ty, scope))
+                format!("{left} IS {}DISTINCT FROM {}", self.rng.pick(&["", "NOT "]), self.leaf(ty, scope))
             }
             8 if !self.common => {
                 let fitting = scope.columns.iter().any(|c| c.ty == Ty::Longs);
@@ -236,7 +237,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn comparison(&mut self) -> &'static str {
-        *self.rng.pick(&["=", "<>", "<", "<=", ">", ">="])
+        self.rng.pick::<&str>(&["=", "<>", "<", "<=", ">", ">="])
     }
 
     pub(super) fn small(&mut self) -> String {
@@ -244,7 +245,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn part(&mut self) -> &'static str {
-        *self.rng.pick(&["year", "month", "day"])
+        self.rng.pick::<&str>(&["year", "month", "day"])
     }
 
     /// A type that the scope has a column of.

@@ -136,20 +136,15 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
     all.into_iter().map(|(name, (kind, takes))| Function { name, kind, takes }).collect()
 });
 
-/// How many functions are called.
-pub fn count() -> usize {
-    FUNCTIONS.len()
-}
-
 impl Generator<'_> {
     fn function(&mut self, kind: Call) -> &'static Function {
         let of_kind: Vec<&'static Function> = FUNCTIONS.iter().filter(|function| function.kind == kind).collect();
-        *self.rng.pick(&of_kind)
+        self.rng.pick::<&'static Function>(&of_kind)
     }
 
     /// A call of any scalar function, as an expression of the type if one is wanted.
     pub(super) fn call(&mut self, wanted: Option<Ty>, scope: &Scope, depth: usize) -> String {
-        let call = match self.rng.once_in(200) {
+        let call = match self.rng.once_in(15) {
             true => self.higher_order(scope),
             false => {
                 let function = self.function(Call::Scalar);
