@@ -51,7 +51,7 @@ fn noninterference_holds() {
             Some(failure) => Some(runner.shrunk(failure).await),
             None => {
                 if queries >= 500 {
-                    assert!(report.with_rows * 2 > report.asked, "most questions are answered with rows");
+                    assert!(report.with_rows * 5 > report.asked * 2, "questions are answered with rows");
                     assert!(report.indeterminate.len() as u64 * 100 < report.asked, "most answers are always the same");
                 }
                 None

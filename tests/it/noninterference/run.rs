@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use futures::{StreamExt, stream};
@@ -11,11 +11,11 @@ use portcullis_engine::Guards;
 use portcullis_gateway::{Config, Gateway, config};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 use super::compare::difference;
 use super::generator::{Ask, ask};
-use super::mesh::Principal;
+use super::mesh::{Principal, RULES, Rule};
 use super::shrink::shrink;
 use super::wire::{Door, Response};
 use super::worlds;
@@ -25,6 +25,10 @@ use crate::support::{self, Served};
 const REGRESSIONS: &str = "noninterference/regressions.sql";
 /// One of so many questions goes to gateways that run in several partitions.
 const PARALLEL: u64 = 6;
+/// Questions that take longer are named.
+const SLOW: Duration = Duration::from_secs(20);
+/// How often the progress is told, in questions.
+const PROGRESS: u64 = 250;
 /// Questions on their way at a time.
 const AT_ONCE: usize = 4;
 
@@ -82,14 +86,15 @@ fn seed() -> u64 {
     })
 }
 
-/// A gateway in front of a world.
-struct Served1 {
+/// A gateway before a world, and the connection to it.
+struct Gate {
     gateway: Arc<Gateway>,
-    served: Served,
+    channel: Channel,
+    _served: Served,
 }
 
 /// The gateways that were opened, by world and number of partitions.
-type Gates = HashMap<(PathBuf, u32), Arc<OnceCell<Served1>>>;
+type Gates = HashMap<(PathBuf, u32), Arc<OnceCell<Gate>>>;
 
 /// The gateways of one run, with the same guards.
 pub struct Runner {
@@ -136,14 +141,15 @@ impl Runner {
         };
         let open = async {
             let gateway = open(world, partitions, number, self.guards.clone()).await;
-            Served1 { served: support::serve(Arc::clone(&gateway), None), gateway }
+            let served = support::serve(Arc::clone(&gateway), None);
+            let channel = Endpoint::from_shared(format!("http://{}", served.address)).unwrap().connect_lazy();
+            Gate { gateway, channel, _served: served }
         };
-        let opened = cell.get_or_init(|| open).await;
-        let user = &self.worlds.principals[principal].name;
-        let session = opened.gateway.local_session(user).unwrap();
-        let token = opened.gateway.issue_token(&session).unwrap();
-        let channel = Endpoint::from_shared(format!("http://{}", opened.served.address)).unwrap().connect_lazy();
-        Door { client: FlightServiceClient::new(channel).max_decoding_message_size(64 << 20), token }
+        let gate = cell.get_or_init(|| open).await;
+        let session = gate.gateway.local_session(&self.worlds.principals[principal].name).unwrap();
+        let token = gate.gateway.issue_token(&session).unwrap();
+        let client = FlightServiceClient::new(gate.channel.clone()).max_decoding_message_size(64 << 20);
+        Door { client, token }
     }
 
     async fn doors(&self, principal: usize, partitions: u32) -> (Door, Door) {
@@ -154,39 +160,35 @@ impl Runner {
     /// Asks numbers of the seed until all are asked or one betrays something.
     pub async fn run(&self, numbers: std::ops::Range<u64>) -> Report {
         let principals = self.worlds.principals.len();
-        let mut pairs = Vec::new();
-        let opening = Instant::now();
-        for principal in 0..principals {
-            let one = self.doors(principal, 1).await;
-            let parallel = if self.is_parallel(principal) { self.doors(principal, 3).await } else { one.clone() };
-            pairs.push([one, parallel]);
-        }
-        eprintln!("worlds and gateways are ready after {:.0} s", opening.elapsed().as_secs_f64());
-        let (pairs, mut report, started) = (&pairs, Report::default(), Instant::now());
+        let (mut report, started) = (Report::default(), Instant::now());
         let total = numbers.end - numbers.start;
         let mut answers = stream::iter(numbers)
             .map(|index| async move {
-                let principal = index as usize % principals;
+                let principal = whom(index, principals);
                 let ask = ask(self.worlds.seed, index, &self.worlds.principals[principal]);
                 let parallel = index / principals as u64 % PARALLEL == PARALLEL - 1 && self.is_parallel(principal);
-                let (one, other) = &pairs[principal][usize::from(parallel)];
-                let responses = both(one, other, &ask).await;
+                let (one, other) = self.doors(principal, partitions(parallel)).await;
+                let began = Instant::now();
+                let responses = both(&one, &other, &ask).await;
+                if began.elapsed() > SLOW {
+                    eprintln!("number {index} took {:.0} s: {}", began.elapsed().as_secs_f64(), ask.text());
+                }
                 (index, principal, parallel, ask, responses)
             })
             .buffer_unordered(AT_ONCE);
         while let Some((index, principal, parallel, ask, (one, other))) = answers.next().await {
             report.count(&one);
-            if report.asked % 5_000 == 0 {
+            if report.asked.is_multiple_of(PROGRESS) {
                 let rate = report.asked as f64 / started.elapsed().as_secs_f64();
                 eprintln!("{} of {total} asked, {rate:.0} a second", report.asked);
             }
             let Some(found) = difference(&one, &other, !parallel) else { continue };
-            let doors = &pairs[principal][usize::from(parallel)];
-            if wavers(&doors.0, &ask, &one, !parallel).await {
+            let partitions = partitions(parallel);
+            let (door, _) = self.doors(principal, partitions).await;
+            if wavers(&door, &ask, &one, !parallel).await {
                 report.indeterminate.push(ask.text());
                 continue;
             }
-            let partitions = if parallel { 3 } else { 1 };
             let seed = self.worlds.seed;
             report.failure = Some(Failure { seed, index: Some(index), principal, partitions, ask, difference: found });
             break;
@@ -243,6 +245,19 @@ impl Runner {
             None => failure,
         }
     }
+}
+
+/// Everybody in turn; who sees no row is asked seldom.
+fn whom(index: u64, principals: usize) -> usize {
+    let (round, turn) = (index as usize / principals, index as usize % principals);
+    match RULES[turn] {
+        Rule::Nothing if !round.is_multiple_of(4) => round % principals,
+        _ => turn,
+    }
+}
+
+fn partitions(parallel: bool) -> u32 {
+    if parallel { 3 } else { 1 }
 }
 
 async fn both(one: &Door, other: &Door, ask: &Ask) -> (Response, Response) {

@@ -44,7 +44,9 @@ impl Generator<'_> {
             let item = match self.rng.below(9) {
                 0 if types.is_none() && !self.common => self.window(&scope),
                 1 if types.is_none() && !self.common => self.call(None, &scope, 1),
-                2 if !self.common => self.fallible(ty, &scope, 1).unwrap_or_else(|| self.expr(ty, &scope, 0)),
+                2 if !self.common && self.rng.once_in(2) => {
+                    self.fallible(ty, &scope, 1).unwrap_or_else(|| self.expr(ty, &scope, 0))
+                }
                 _ => self.expr(ty, &scope, 1),
             };
             items.push(format!("{item} AS {name}"));

@@ -70,7 +70,7 @@ impl Generator<'_> {
 
     fn compound(&mut self, ty: Ty, scope: &Scope, depth: usize) -> String {
         if !self.common
-            && self.rng.once_in(3)
+            && self.rng.once_in(6)
             && let Some(fallible) = self.fallible(ty, scope, depth)
         {
             return fallible;
@@ -184,7 +184,7 @@ impl Generator<'_> {
             let (left, right) = (self.predicate(scope, depth + 1), self.predicate(scope, depth + 1));
             return format!("({left} {} {right})", self.rng.pick(&["AND", "OR"]));
         }
-        if !self.common && self.rng.once_in(7) {
+        if !self.common && self.rng.once_in(14) {
             let fallible = *self.rng.pick(&[Ty::Int, Ty::Int, Ty::Date, Ty::Dec, Ty::Dbl, Ty::Bool]);
             if let Some(left) = self.fallible(fallible, scope, depth + 1) {
                 return match fallible {
@@ -220,7 +220,7 @@ impl Generator<'_> {
             5 => format!("NOT ({})", self.predicate(scope, depth + 2)),
             6 if ty == Ty::Bool => left,
             7 if !self.common => {
-                format!("{left} IS {}DISTINCT FROM {}", self.rng.pick(&["", "NOT "]), self.leaf(ty, scope))
+                format!("({left} IS {}DISTINCT FROM {})", self.rng.pick(&["", "NOT "]), self.leaf(ty, scope))
             }
             8 if !self.common => {
                 let fitting = scope.columns.iter().any(|c| c.ty == Ty::Longs);

@@ -144,7 +144,7 @@ impl Generator<'_> {
 
     /// A call of any scalar function, as an expression of the type if one is wanted.
     pub(super) fn call(&mut self, wanted: Option<Ty>, scope: &Scope, depth: usize) -> String {
-        let call = match self.rng.once_in(15) {
+        let call = match self.rng.once_in(200) {
             true => self.higher_order(scope),
             false => {
                 let function = self.function(Call::Scalar);

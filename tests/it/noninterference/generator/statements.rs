@@ -25,8 +25,8 @@ impl Generator<'_> {
             31..=34 => Ask::Sql(self.metadata()),
             35..=38 => self.prepared(),
             39..=40 => self.command(),
-            41..=43 => Ask::Sql(self.elsewhere()),
-            44..=45 => Ask::Sql(self.refused()),
+            41..=45 => Ask::Sql(self.elsewhere()),
+            46..=47 => Ask::Sql(self.refused()),
             _ => Ask::Sql(self.query().sql),
         }
     }
@@ -137,7 +137,7 @@ impl Generator<'_> {
             matches!(table.role, Role::Locked | Role::Hidden | Role::Withheld | Role::Broken | Role::Empty)
         });
         let mut names: Vec<String> = unread.map(|table| table.full_name()).collect();
-        names.extend(["ghost.only".to_owned(), "ghost.nothing".to_owned(), "shop.Events".to_owned()]);
+        names.extend(["ghost.only", "ghost.nothing", "shop.Events", "shop.broken", "shop.broken"].map(str::to_owned));
         let name = self.rng.pick(&names).clone();
         match self.rng.below(6) {
             0 => format!("SELECT count(*) FROM {name}"),
