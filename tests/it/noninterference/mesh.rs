@@ -206,7 +206,11 @@ impl Rule {
                 "permit (WHO, action == Action::\"readRow\", resource) when { resource has level && resource.level > 3 && resource has active };"
             }
             Rule::Forbid => {
-                "permit (WHO, action == Action::\"readRow\", resource);\n@id(\"ID-no\") forbid (WHO, action == Action::\"readRow\", resource) when { resource has level && resource.level < 3 };\n@id(\"ID-not\") forbid (WHO, action == Action::\"readRow\", resource) when { resource has region && resource.region like \"*S\" };"
+                r#"permit (WHO, action == Action::"readRow", resource);
+@id("ID-no-event") forbid (WHO, action == Action::"readRow", resource in Table::"shop.events") when { resource has level && resource.level < 3 };
+@id("ID-not-event") forbid (WHO, action == Action::"readRow", resource in Table::"shop.events") when { resource has region && resource.region like "*S" };
+@id("ID-no-person") forbid (WHO, action == Action::"readRow", resource in Table::"shop.people") when { resource has level && resource.level < 3 };
+@id("ID-not-person") forbid (WHO, action == Action::"readRow", resource in Table::"shop.people") when { resource has region && resource.region like "*S" };"#
             }
             Rule::Errors => {
                 "permit (WHO, action == Action::\"readRow\", resource) when { if resource has active then resource.active else (resource has level && resource.level > 6) };\n@id(\"ID-money\") permit (WHO, action == Action::\"readRow\", resource) when { resource has fee && resource.fee.lessThan(decimal(\"20.00\")) };"
