@@ -13,6 +13,7 @@ mod every_type;
 mod flight;
 mod keycloak;
 mod kinds;
+mod noninterference;
 mod raw_bytes;
 mod seaweed;
 mod slt;

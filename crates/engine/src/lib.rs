@@ -10,12 +10,16 @@ pub mod barrier;
 mod error;
 pub mod exec;
 pub mod guard;
+mod guards;
 pub mod scrub;
 mod stopwatch;
 pub mod tables;
 
 pub use error::{EngineError, ErrorKind};
 pub use exec::{Bound, Engine, EngineLimits, Progress, ScrubbedStream};
+#[doc(hidden)]
+pub use guards::Guard;
+pub use guards::Guards;
 pub use scrub::wire_schema;
 pub use stopwatch::Stopwatch;
 pub use tables::{PinnedTable, Tables, TablesOptions};

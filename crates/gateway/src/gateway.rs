@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
-use portcullis_engine::{Engine, EngineLimits, Tables, TablesOptions};
+use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions};
 use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
 
 use crate::access::{self, AccessReport};
@@ -60,9 +60,24 @@ impl Gateway {
     /// `InvalidArgument` with all findings if the policies do not compile; with a message if keys, journal or limits
     /// cannot be used as configured.
     pub async fn open(mesh_dir: &Path, config: Config) -> Result<Arc<Gateway>, GatewayError> {
+        Gateway::open_guarded(mesh_dir, config, Guards::default()).await
+    }
+
+    /// A gateway that lacks a guard, for the tests that must notice it. Not in release builds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::open`].
+    #[doc(hidden)]
+    #[cfg(debug_assertions)]
+    pub async fn open_weakened(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
+        Gateway::open_guarded(mesh_dir, config, guards).await
+    }
+
+    async fn open_guarded(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
         let mesh_dir = mesh_dir.to_owned();
         let watched = config.catalogue.watch;
-        let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config)).await;
+        let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config, guards)).await;
         let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
         if watched {
             let catalogue = &gateway.config.catalogue;
@@ -72,7 +87,7 @@ impl Gateway {
         Ok(gateway)
     }
 
-    fn open_blocking(mesh_dir: PathBuf, config: Config) -> Result<Gateway, GatewayError> {
+    fn open_blocking(mesh_dir: PathBuf, config: Config, guards: Guards) -> Result<Gateway, GatewayError> {
         let secrets = &config.secrets;
         let key = |name, reference| keys::load(name, reference, &mesh_dir, &secrets.keys_dir);
         let signer = Signer::new(&key("signing_key", secrets.signing_key.as_ref())?);
@@ -88,7 +103,7 @@ impl Gateway {
             GatewayError::invalid(message).with_findings(findings)
         })?;
         let identity = Identity::new(&config.identity)?;
-        let engine = Arc::new(engine(&mesh_dir, &config)?);
+        let engine = Arc::new(engine(&mesh_dir, &config, guards)?);
         let options = JournalOptions {
             segment_bytes: config.audit.segment_size.bytes(),
             segment_age: config.audit.segment_age.duration(),
@@ -325,7 +340,7 @@ pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, G
     Ok(claimed.clone())
 }
 
-fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {
+fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {
     let (limits, catalogue) = (&config.limits, &config.catalogue);
     let tables = Tables::new(TablesOptions {
         refresh_age: catalogue.refresh_age.duration(),
@@ -346,7 +361,7 @@ fn engine(mesh_dir: &Path, config: &Config) -> Result<Engine, GatewayError> {
         log_values: config.log.values,
         ..defaults
     };
-    Ok(Engine::new(Arc::new(tables), limits)?)
+    Ok(Engine::new(Arc::new(tables), limits, guards)?)
 }
 
 /// An IPv4 client of a listener for both is an IPv4 client to policies.

@@ -5,6 +5,7 @@
 mod bench;
 mod docs;
 mod fuzz;
+mod noninterference;
 mod process;
 mod test;
 mod tidy;
@@ -41,6 +42,15 @@ enum Command {
         #[arg(long, default_value_t = 2_000)]
         cases: u64,
     },
+    /// Two meshes that differ only in what is hidden must give the same bytes, whatever is asked.
+    Noninterference {
+        /// How many questions.
+        #[arg(long, default_value_t = 10_000)]
+        queries: u64,
+        /// The seed of worlds and questions; drawn without it.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// What a compiler doesn't see: crate graph, crates without I/O, paths of one machine. Part of the tests, too.
     Tidy,
     /// Write docs/cli.md again from the command's own help.
@@ -57,6 +67,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
         Command::Fuzz { rounds, cases } => fuzz::run(rounds, cases),
+        Command::Noninterference { queries, seed } => noninterference::run(queries, seed),
         Command::Tidy => tidy::run(),
         Command::Docs => docs::run(),
         Command::Bench { options } => bench::run(&options),

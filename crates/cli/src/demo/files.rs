@@ -57,6 +57,10 @@ pub fn iceberg_type(data_type: &DataType) -> Result<PrimitiveType> {
             PrimitiveType::Decimal { precision: u32::from(*precision), scale: u32::from(scale.unsigned_abs()) }
         }
         DataType::Utf8 => PrimitiveType::String,
+        DataType::Float32 => PrimitiveType::Float,
+        DataType::Time64(TimeUnit::Microsecond) => PrimitiveType::Time,
+        DataType::Binary => PrimitiveType::Binary,
+        DataType::FixedSizeBinary(16) => PrimitiveType::Uuid,
         other => bail!("the demo's writer has no Iceberg type for `{other}`"),
     })
 }

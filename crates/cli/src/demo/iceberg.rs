@@ -20,8 +20,7 @@ use iceberg::spec::{
 use super::files::{DataFileWriter, iceberg_type};
 use super::lake::{Progress, chunks};
 use super::rng::Rng;
-use super::tables::DemoTable;
-use super::world::World;
+use super::tables::Rows;
 
 /// Where a table is written to, and where it will be once the lake is renamed into place.
 pub struct Place<'a> {
@@ -32,17 +31,16 @@ pub struct Place<'a> {
 }
 
 struct Writer<'a> {
-    table: &'a DemoTable,
-    world: World,
+    table: &'a dyn Rows,
     place: Place<'a>,
     files: FileIO,
     manifests: Vec<ManifestFile>,
 }
 
 /// Writes the table, commit by commit.
-pub async fn write(table: &DemoTable, world: World, place: Place<'_>, now_ms: i64, progress: &Progress) -> Result<()> {
-    let mut writer = Writer { table, world, place, files: FileIO::new_with_memory(), manifests: Vec::new() };
-    let schema = (table.batch)(world, 0..1)?.schema();
+pub async fn write(table: &dyn Rows, place: Place<'_>, now_ms: i64, progress: &Progress) -> Result<()> {
+    let mut writer = Writer { table, place, files: FileIO::new_with_memory(), manifests: Vec::new() };
+    let schema = table.batch(0..1)?.schema();
     let mut fields = Vec::new();
     for (field, id) in schema.fields().iter().zip(1..) {
         let kind = Type::Primitive(iceberg_type(field.data_type())?);
@@ -50,7 +48,7 @@ pub async fn write(table: &DemoTable, world: World, place: Place<'_>, now_ms: i6
     }
     let iceberg_schema = Schema::builder().with_fields(fields).build()?;
     let mut spec = UnboundPartitionSpec::builder().with_spec_id(0);
-    for name in table.partitions {
+    for name in table.partitions() {
         let id = iceberg_schema.field_id_by_name(name).with_context(|| format!("no column `{name}`"))?;
         spec = spec.add_partition_field(id, *name, Transform::Identity)?;
     }
@@ -63,16 +61,16 @@ pub async fn write(table: &DemoTable, world: World, place: Place<'_>, now_ms: i6
         HashMap::from([("write.format.default".to_string(), "parquet".to_string())]),
     )?;
     let empty = builder.clone().build()?.metadata;
-    for (commit, range) in (1_i64..).zip(chunks((table.rows)(world), table.commits)) {
+    for (commit, range) in (1_i64..).zip(chunks(table.count(), table.commits())) {
         let files = writer.data_files(commit, range, progress)?;
-        let at_ms = now_ms - (i64::try_from(table.commits)? - commit) * 3_600_000;
+        let at_ms = now_ms - (i64::try_from(table.commits())? - commit) * 3_600_000;
         let snapshot = writer.snapshot(&empty, commit, files, at_ms).await?;
         let metadata = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.build()?.metadata;
         let name = format!("metadata/v{commit}.metadata.json");
         writer.put(&name, &serde_json::to_vec_pretty(&metadata)?)?;
         builder = metadata.into_builder(Some(format!("{}/{name}", writer.place.address)));
     }
-    writer.put("metadata/version-hint.text", table.commits.to_string().as_bytes())
+    writer.put("metadata/version-hint.text", table.commits().to_string().as_bytes())
 }
 
 impl Writer<'_> {
@@ -88,12 +86,12 @@ impl Writer<'_> {
     fn data_files(&self, commit: i64, range: std::ops::Range<u64>, progress: &Progress) -> Result<Vec<DataFile>> {
         let mut done = Vec::new();
         let total = range.end.saturating_sub(range.start);
-        for (part, slice) in chunks(total, self.table.files).enumerate() {
+        for (part, slice) in chunks(total, self.table.files()).enumerate() {
             let mut open: BTreeMap<String, (DataFileWriter, PathBuf, String, Struct)> = BTreeMap::new();
             let start = range.start + slice.start;
             for batch_range in super::lake::batches(start..range.start + slice.end) {
                 let count = batch_range.end - batch_range.start;
-                let batch = (self.table.batch)(self.world, batch_range)?;
+                let batch = self.table.batch(batch_range)?;
                 for (directory, partition, rows) in self.partitioned(&batch)? {
                     let entry = match open.entry(directory) {
                         std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -117,11 +115,11 @@ impl Writer<'_> {
 
     /// The rows of a batch by partition: directory (with a closing slash, or empty), values, rows.
     fn partitioned(&self, batch: &RecordBatch) -> Result<Vec<(String, Struct, RecordBatch)>> {
-        if self.table.partitions.is_empty() {
+        if self.table.partitions().is_empty() {
             return Ok(vec![(String::new(), Struct::empty(), batch.clone())]);
         }
         let mut columns = Vec::new();
-        for name in self.table.partitions {
+        for name in self.table.partitions() {
             columns.push((*name, batch.column_by_name(name).with_context(|| format!("no column `{name}`"))?));
         }
         let options = FormatOptions::default();
@@ -152,7 +150,7 @@ impl Writer<'_> {
         at_ms: i64,
     ) -> Result<Snapshot> {
         let id = |commit: i64| {
-            let stream = self.table.name.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+            let stream = self.table.name().bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
             (Rng::at(stream, commit.unsigned_abs()).next() >> 1) as i64
         };
         let (snapshot_id, parent) = (id(commit), (commit > 1).then(|| id(commit - 1)));

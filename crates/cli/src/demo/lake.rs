@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::tables::{Format, TABLES};
+pub use super::tables::{Format, Rows};
+
+use super::tables::TABLES;
 use super::world::World;
 use super::{delta, iceberg};
 
@@ -18,6 +20,8 @@ pub const GENERATOR: u32 = 1;
 pub const LAKE: &str = ".portcullis/lake";
 const MARKER: &str = ".demo.json";
 const BATCH_ROWS: u64 = 32_768;
+/// When tables of tests were written: 2026-07-01, in milliseconds since 1970.
+const LATER_MS: i64 = 1_782_864_000_000;
 
 /// What a lake was made from; equal means nothing is to do.
 #[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -64,15 +68,29 @@ async fn write_all(fresh: &Path, marker: &Marker, rows: u64, quiet: bool) -> Res
             Format::Iceberg => {
                 let address = format!("{}/{}/{}", marker.location, table.domain, table.name);
                 let place = iceberg::Place { written: &directory, address: &address };
-                iceberg::write(table, world, place, now_ms, &progress).await
+                iceberg::write(&(table, world), place, now_ms, &progress).await
             }
-            Format::Delta => delta::write(table, world, &directory, &progress).await,
+            Format::Delta => delta::write(&(table, world), &directory, &progress).await,
         };
         done.with_context(|| format!("cannot write the demo's table `{}.{}`", table.domain, table.name))?;
     }
     progress.finish();
     std::fs::write(fresh.join(MARKER), serde_json::to_vec_pretty(marker)?)?;
     Ok(())
+}
+
+/// Writes one table into an absolute directory, by the writers of the demo: for tests that need a lake of their own.
+pub async fn write_table(rows: &dyn Rows, format: Format, directory: &Path) -> Result<()> {
+    let progress = Progress::new(rows.count(), true);
+    match format {
+        Format::Iceberg => {
+            let address = url::Url::from_file_path(directory);
+            let address = address.map_err(|()| anyhow!("`{}` is no path", directory.display()))?.to_string();
+            let place = iceberg::Place { written: directory, address: &address };
+            iceberg::write(rows, place, LATER_MS, &progress).await
+        }
+        Format::Delta => delta::write(rows, directory, &progress).await,
+    }
 }
 
 /// Puts the fresh lake into the old one's place; the old one is set aside first, never half deleted under a reader's eyes.

@@ -11,8 +11,54 @@ use super::world::{World, currency, customer_id, product_id};
 /// The format that a table is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// Iceberg v2.
     Iceberg,
+    /// Delta.
     Delta,
+}
+
+/// Rows of a table that is to be written, and how they are cut into snapshots and files.
+pub trait Rows {
+    /// The table's name.
+    fn name(&self) -> &str;
+    /// Identity partitions (Iceberg only).
+    fn partitions(&self) -> &[&'static str] {
+        &[]
+    }
+    /// Commits that the rows are spread over.
+    fn commits(&self) -> u64;
+    /// Data files of a commit and a partition (Iceberg; Delta has one for each commit).
+    fn files(&self) -> u64;
+    /// How many rows there are.
+    fn count(&self) -> u64;
+    /// The rows of a range.
+    fn batch(&self, range: Range<u64>) -> Result<RecordBatch, ArrowError>;
+}
+
+impl Rows for (&DemoTable, World) {
+    fn name(&self) -> &str {
+        self.0.name
+    }
+
+    fn partitions(&self) -> &[&'static str] {
+        self.0.partitions
+    }
+
+    fn commits(&self) -> u64 {
+        self.0.commits
+    }
+
+    fn files(&self) -> u64 {
+        self.0.files
+    }
+
+    fn count(&self) -> u64 {
+        (self.0.rows)(self.1)
+    }
+
+    fn batch(&self, range: Range<u64>) -> Result<RecordBatch, ArrowError> {
+        (self.0.batch)(self.1, range)
+    }
 }
 
 /// One table of the demo.

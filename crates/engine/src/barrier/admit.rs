@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::{filter_record_batch, prep_null_mask_filter};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{and, filter_record_batch, prep_null_mask_filter};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::cast::as_boolean_array;
 use datafusion::common::{DataFusionError, Result, internal_err};
@@ -13,10 +13,13 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_plan::coalesce::{LimitedBatchCoalescer, PushBatchStatus};
+use datafusion::physical_plan::coalesce::PushBatchStatus;
 use futures::{Stream, StreamExt};
 
+use super::coalesce::Kept;
+use super::frozen::FrozenFilters;
 use super::pushdown::renumbered;
+use super::scan::GovernedScan;
 use crate::exec::MaySpill;
 use crate::exec::redact;
 use crate::scrub;
@@ -24,12 +27,15 @@ use crate::scrub;
 /// What a barrier evaluates.
 pub(super) struct Admission {
     pub filter: Option<Arc<dyn PhysicalExpr>>,
+    /// Predicates of the user's, evaluated on what the filter kept.
+    pub crossed: Vec<Arc<dyn PhysicalExpr>>,
+    pub frozen: FrozenFilters,
     pub outputs: Vec<Arc<dyn PhysicalExpr>>,
     pub schema: SchemaRef,
     pub fetch: Option<usize>,
     pub batch_size: usize,
-    /// Named by errors from below.
-    pub table: String,
+    /// What errors from below are sealed by.
+    pub scan: Arc<GovernedScan>,
     pub context: Arc<TaskContext>,
 }
 
@@ -55,15 +61,15 @@ pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) 
     for output in &mut admission.outputs {
         *output = renumbered(output, &|old| read.binary_search(&old).ok())?;
     }
-    let kept = LimitedBatchCoalescer::new(Arc::new(below.project(&read)?), admission.batch_size, admission.fetch);
-    Ok(Box::pin(Filtered { input: Some(input), filter, read, kept, compact, admission }))
+    let kept = Kept::new(Arc::new(below.project(&read)?), admission.batch_size, admission.fetch);
+    Ok(Box::pin(Filtered { input: Some(input), settled: false, filter, read, kept, compact, admission }))
 }
 
 impl Admission {
     /// An error of the input, without what it says of rows, values and files.
     fn sealed(&self, error: &DataFusionError) -> DataFusionError {
         redact::log(self.context.session_config(), error);
-        redact::seal_below(&self.table, error)
+        redact::seal_below(&self.scan, error)
     }
 
     /// The columns shown of rows that were kept.
@@ -109,13 +115,28 @@ impl RecordBatchStream for Unfiltered {
     }
 }
 
+/// Which rows pass: NULL is not TRUE.
+fn passing(filter: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+    let verdict = filter.evaluate(batch)?.into_array(batch.num_rows())?;
+    let verdict = as_boolean_array(&verdict)?;
+    if verdict.len() != batch.num_rows() {
+        return internal_err!("a row filter gave {} verdicts for {} rows", verdict.len(), batch.num_rows());
+    }
+    Ok(match verdict.null_count() {
+        0 => verdict.clone(),
+        _ => prep_null_mask_filter(verdict),
+    })
+}
+
 struct Filtered {
     /// `None` once it ended or enough rows were kept.
     input: Option<SendableRecordBatchStream>,
+    /// Whether filters that changed before the first row are settled.
+    settled: bool,
     filter: Arc<dyn PhysicalExpr>,
     /// The input's columns that `kept` has.
     read: Vec<usize>,
-    kept: LimitedBatchCoalescer,
+    kept: Kept,
     /// Whether what is handed on may be written down by an operator above.
     compact: bool,
     admission: Admission,
@@ -138,22 +159,23 @@ impl Filtered {
 
     /// Takes the rows of `batch` that pass. Says whether more are wanted.
     fn take(&mut self, batch: &RecordBatch) -> Result<PushBatchStatus> {
-        let verdict = self.filter.evaluate(batch)?.into_array(batch.num_rows())?;
-        let verdict = as_boolean_array(&verdict)?;
-        if verdict.len() != batch.num_rows() {
-            return internal_err!("a row filter gave {} verdicts for {} rows", verdict.len(), batch.num_rows());
+        let mut verdict = passing(&self.filter, batch)?;
+        for crossed in &self.admission.crossed {
+            verdict = and(&verdict, &passing(crossed, batch)?)?;
         }
         let batch = batch.project(&self.read)?;
-        // NULL is not TRUE.
-        let passed = match verdict.null_count() {
-            0 => verdict.true_count(),
-            _ => prep_null_mask_filter(verdict).true_count(),
-        };
+        let passed = verdict.true_count();
         match passed {
             0 => Ok(PushBatchStatus::Continue),
             all if all == batch.num_rows() => self.kept.push_batch(batch),
-            _ => self.kept.push_batch(filter_record_batch(&batch, verdict)?),
+            _ => self.kept.push_batch(filter_record_batch(&batch, &verdict)?),
         }
+    }
+
+    fn settle(&mut self) -> Result<()> {
+        self.settled = true;
+        self.admission.crossed.extend(self.admission.frozen.settle()?);
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
@@ -165,6 +187,12 @@ impl Filtered {
         loop {
             if let Some(batch) = self.kept.next_completed_batch() {
                 return Poll::Ready(Some(self.show(&batch)));
+            }
+            if !self.settled
+                && let Err(error) = self.settle()
+            {
+                self.input = None;
+                return Poll::Ready(Some(Err(self.admission.sealed(&error))));
             }
             let Some(input) = &mut self.input else { return Poll::Ready(None) };
             let step = match ready!(input.poll_next_unpin(cx)) {

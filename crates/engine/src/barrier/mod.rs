@@ -9,8 +9,12 @@
 //! with what may cross of the user's predicates: [`leakproof`] is the whole list.
 
 mod admit;
+mod coalesce;
+mod estimates;
+mod frozen;
 pub mod leakproof;
 mod node;
+mod partitions;
 mod pushdown;
 mod scan;
 mod table;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result, Statistics, internal_err, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -14,18 +13,24 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr, create_physical_expr};
+use datafusion::physical_expr::{
+    EquivalenceProperties, Partitioning, PhysicalExpr, create_physical_expr, split_conjunction,
+};
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    ChildFilterPushdownResult, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
+    PushedDown,
 };
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::admit::{Admission, admit};
-use super::pushdown;
+use super::estimates::{estimates, exposed};
+use super::frozen::FrozenFilters;
+use super::pushdown::Crossing;
 use super::scan::GovernedScan;
+use super::{leakproof, partitions, pushdown};
 use crate::exec::redact;
 
 /// Rows kept by the row filter, and of those the columns shown.
@@ -39,10 +44,15 @@ pub struct BarrierExec {
     scan: Arc<GovernedScan>,
     /// Over the input's schema.
     filter: Option<Arc<dyn PhysicalExpr>>,
+    /// What crossed of the user's predicates and is left to be evaluated here, over the input's schema.
+    crossed: Vec<Arc<dyn PhysicalExpr>>,
+    frozen: FrozenFilters,
     /// Over the input's schema, in the order of `schema`.
     outputs: Vec<Output>,
     schema: SchemaRef,
     fetch: Option<usize>,
+    /// How many partitions the session wants.
+    wanted: usize,
     properties: Arc<PlanProperties>,
 }
 
@@ -63,10 +73,12 @@ impl Output {
 }
 
 impl BarrierExec {
-    /// `shown`: positions in the scan's view. `input` offers columns of the base table under their names.
+    /// `shown`: positions in the scan's view. `crossed`: predicates of the user's that may be evaluated here. `input` offers columns of the
+    /// base table under their names.
     pub(super) fn try_new(
         scan: Arc<GovernedScan>,
         shown: &[usize],
+        crossed: &[Expr],
         input: Arc<dyn ExecutionPlan>,
         state: &dyn Session,
     ) -> Result<Self> {
@@ -86,29 +98,30 @@ impl BarrierExec {
             let expr = physical(&column.expr, &schema, state)?;
             outputs.push(Output { view: *view, field: Arc::clone(field), expr });
         }
-        Ok(Self::assemble(input, scan, filter, outputs, None))
+        let crossed = crossed.iter().map(|expr| physical(expr, &schema, state)).collect::<Result<Vec<_>>>()?;
+        let wanted = state.config().target_partitions().max(1);
+        let own = Own { scan, filter, crossed, frozen: FrozenFilters::default(), fetch: None, wanted };
+        Ok(Self::assemble(input, outputs, own))
     }
 
-    fn assemble(
-        input: Arc<dyn ExecutionPlan>,
-        scan: Arc<GovernedScan>,
-        filter: Option<Arc<dyn PhysicalExpr>>,
-        outputs: Vec<Output>,
-        fetch: Option<usize>,
-    ) -> Self {
+    fn assemble(input: Arc<dyn ExecutionPlan>, outputs: Vec<Output>, own: Own) -> Self {
+        let Own { scan, filter, crossed, frozen, fetch, wanted } = own;
         let schema = Arc::new(Schema::new(outputs.iter().map(|o| Arc::clone(&o.field)).collect::<Vec<_>>()));
         // Nothing is known of the output but its schema: orderings let sorts with fallible keys slip below, constants and
         // equalities come from statistics of rows that may be hidden.
         let from = input.properties();
+        // What nothing is hidden of may show how it is laid out, and is not cut finer than its files.
+        let hides = filter.is_some() || outputs.iter().any(|output| output.clear().is_none());
+        let count = if hides { wanted } else { from.output_partitioning().partition_count() };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(from.output_partitioning().partition_count()),
+            Partitioning::UnknownPartitioning(count),
             from.emission_type,
             from.boundedness,
         )
         .with_scheduling_type(from.scheduling_type)
         .with_evaluation_type(from.evaluation_type);
-        Self { input, scan, filter, outputs, schema, fetch, properties: Arc::new(properties) }
+        Self { input, scan, filter, crossed, frozen, outputs, schema, fetch, wanted, properties: Arc::new(properties) }
     }
 
     /// What the scan may show.
@@ -135,6 +148,13 @@ impl BarrierExec {
         if filter != self.filter {
             return Err(format!("the row filter of `{table}` is not the decided one"));
         }
+        let offered = self.input.schema();
+        let is_clear = |i: usize| {
+            offered.fields().get(i).is_some_and(|field| self.scan.clear().field_with_name(field.name()).is_ok())
+        };
+        if !self.crossed.iter().all(|crossed| leakproof::crosses_physical(crossed, &offered, &is_clear)) {
+            return Err(format!("a predicate that must not cross is evaluated on rows of `{table}`"));
+        }
         for output in &self.outputs {
             let column =
                 self.scan.columns().get(output.view).ok_or_else(|| format!("`{table}` shows an unknown column"))?;
@@ -156,24 +176,30 @@ impl BarrierExec {
         if !same {
             return internal_err!("the scan of `{}` was exchanged for another", self.scan.table());
         }
-        Ok(Self::assemble(input, Arc::clone(&self.scan), self.filter.clone(), self.outputs.clone(), self.fetch))
+        Ok(Self::assemble(input, self.outputs.clone(), self.own()))
+    }
+
+    fn own(&self) -> Own {
+        Own {
+            scan: Arc::clone(&self.scan),
+            filter: self.filter.clone(),
+            crossed: self.crossed.clone(),
+            frozen: self.frozen.clone(),
+            fetch: self.fetch,
+            wanted: self.wanted,
+        }
     }
 
     /// Hands on only `outputs`; columns of the input that nothing reads any more are cut off below.
     fn narrowed(&self, outputs: Vec<Output>) -> Result<Self> {
-        let read = outputs.iter().map(|o| &o.expr).chain(&self.filter).flat_map(collect_columns);
+        let own = self.own();
+        let read = outputs.iter().map(|o| &o.expr).chain(&self.filter).chain(&self.crossed).flat_map(collect_columns);
         let mut kept: Vec<usize> = read.map(|column| column.index()).collect();
         kept.sort_unstable();
         kept.dedup();
         let schema = self.input.schema();
         if kept.len() == schema.fields().len() {
-            return Ok(Self::assemble(
-                Arc::clone(&self.input),
-                Arc::clone(&self.scan),
-                self.filter.clone(),
-                outputs,
-                self.fetch,
-            ));
+            return Ok(Self::assemble(Arc::clone(&self.input), outputs, own));
         }
         let columns = kept.iter().filter_map(|i| {
             schema.fields().get(*i).map(|field| ProjectionExpr {
@@ -184,10 +210,21 @@ impl BarrierExec {
         let input: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new(columns, Arc::clone(&self.input))?);
         let moved = |expr: &Arc<dyn PhysicalExpr>| pushdown::renumbered(expr, &|old| kept.binary_search(&old).ok());
         let filter = self.filter.as_ref().map(&moved).transpose()?;
+        let crossed = self.crossed.iter().map(&moved).collect::<Result<_>>()?;
         let outputs =
             outputs.into_iter().map(|o| Ok(Output { expr: moved(&o.expr)?, ..o })).collect::<Result<Vec<_>>>()?;
-        Ok(Self::assemble(input, Arc::clone(&self.scan), filter, outputs, self.fetch))
+        Ok(Self::assemble(input, outputs, Own { filter, crossed, ..own }))
     }
+}
+
+/// What a barrier is beside its input and outputs.
+struct Own {
+    scan: Arc<GovernedScan>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+    crossed: Vec<Arc<dyn PhysicalExpr>>,
+    frozen: FrozenFilters,
+    fetch: Option<usize>,
+    wanted: usize,
 }
 
 impl DisplayAs for BarrierExec {
@@ -246,18 +283,21 @@ impl ExecutionPlan for BarrierExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batch_size = context.session_config().batch_size();
-        let input = self.input.execute(partition, Arc::clone(&context));
+        let count = self.properties.output_partitioning().partition_count();
+        let input = partitions::input(&self.input, partition, count, &context);
         let input = input.map_err(|error| {
             redact::log(context.session_config(), &error);
-            redact::seal_below(self.scan.table(), &error)
+            redact::seal_below(&self.scan, &error)
         })?;
         let admission = Admission {
             filter: self.filter.clone(),
+            crossed: self.crossed.clone(),
+            frozen: self.frozen.clone(),
             outputs: self.outputs.iter().map(|o| Arc::clone(&o.expr)).collect(),
             schema: Arc::clone(&self.schema),
             fetch: self.fetch,
             batch_size,
-            table: self.scan.table().to_owned(),
+            scan: Arc::clone(&self.scan),
             context,
         };
         admit(admission, input)
@@ -267,24 +307,14 @@ impl ExecutionPlan for BarrierExec {
         vec![ChildStats::At(partition)]
     }
 
-    /// Inexact estimates, for the order of joins. Where rows are hidden: their count's order of magnitude, and nothing about
-    /// columns. Where none is: also what is known of the columns that are shown as they are, since the principal may ask for it.
     fn statistics_from_inputs(&self, inputs: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        if let Some(input) = inputs.first() {
-            let hides = self.filter.is_some();
-            statistics.num_rows = coarse(input.num_rows, hides);
-            statistics.total_byte_size = coarse(input.total_byte_size, hides);
-            if !hides {
-                for (known, output) in statistics.column_statistics.iter_mut().zip(&self.outputs) {
-                    let below = output.clear().and_then(|column| input.column_statistics.get(column.index()));
-                    if let Some(below) = below {
-                        *known = below.clone().to_inexact();
-                    }
-                }
-            }
-        }
-        Ok(Arc::new(statistics))
+        let unknown = Statistics::new_unknown(&self.schema);
+        let clear = self.outputs.iter().map(Output::clear);
+        Ok(Arc::new(match inputs.first() {
+            Some(input) if !self.scan.guards().statistics() => exposed(input, clear),
+            Some(input) => estimates(unknown, input, self.filter.is_some(), clear),
+            None => unknown,
+        }))
     }
 
     fn cardinality_effect(&self) -> CardinalityEffect {
@@ -317,7 +347,7 @@ impl ExecutionPlan for BarrierExec {
             let field = Arc::new(output.field.as_ref().clone().with_name(&shown.alias));
             outputs.push(Output { field, ..output.clone() });
         }
-        if outputs.len() >= self.outputs.len() {
+        if outputs.len() >= self.outputs.len() || !self.frozen.is_empty() {
             return Ok(None);
         }
         Ok(Some(Arc::new(self.narrowed(outputs)?)))
@@ -329,36 +359,72 @@ impl ExecutionPlan for BarrierExec {
         parents: Vec<Arc<dyn PhysicalExpr>>,
         _: &ConfigOptions,
     ) -> Result<FilterDescription> {
-        let own = self.filter.as_ref().filter(|_| phase == FilterPushdownPhase::Pre);
-        pushdown::describe(&parents, &self.outputs, &self.schema, own, &self.input)
+        self.frozen.clear()?;
+        let own = match phase {
+            FilterPushdownPhase::Pre => {
+                let filter = self.filter.iter().flat_map(split_conjunction).chain(&self.crossed);
+                filter.cloned().collect()
+            }
+            FilterPushdownPhase::Post => Vec::new(),
+        };
+        let frozen = self.filter.as_ref().map(|_| &self.frozen);
+        pushdown::describe(&parents, &self.outputs, &self.schema, own, frozen, &self.input)
     }
 
     fn handle_child_pushdown_result(
         &self,
-        _: FilterPushdownPhase,
+        phase: FilterPushdownPhase,
         result: ChildPushdownResult,
         _: &ConfigOptions,
     ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        // What the scan took over of the user's predicates need not be repeated above. Its own filter the barrier always repeats.
-        Ok(FilterPushdownPropagation::if_all(result))
+        // Its own filter the barrier always repeats. What the scan took over of the user's predicates need not be.
+        if self.filter.is_none() {
+            return Ok(FilterPushdownPropagation::if_all(result));
+        }
+        // Where rows are hidden, exactly those rows leave that pass what crossed, whatever was pruned below: else the rows that are
+        // pruned because of hidden ones beside them would be seen to be missing.
+        let decided = self.filter.iter().flat_map(split_conjunction).count();
+        let own = result.self_filters.first().map(Vec::as_slice).unwrap_or_default();
+        let is_taken = |at: usize| {
+            let taken = own.get(decided + at).map(|filter| filter.discriminant);
+            phase == FilterPushdownPhase::Pre && matches!(taken, Some(PushedDown::Yes))
+        };
+        let left = self.crossed.iter().enumerate().filter(|(at, _)| !is_taken(*at));
+        let mut crossed: Vec<_> = left.map(|(_, filter)| Arc::clone(filter)).collect();
+        let (mut answers, mut changing) = (Vec::new(), 0);
+        for ChildFilterPushdownResult { filter, child_results } in &result.parent_filters {
+            let below = child_results.iter().all(|answer| matches!(answer, PushedDown::Yes));
+            answers.push(match pushdown::crossing(filter, &self.outputs, &self.schema) {
+                Crossing::Refused => PushedDown::No,
+                Crossing::Dynamic => {
+                    self.frozen.set_exact(changing, below);
+                    changing += 1;
+                    if below { PushedDown::Yes } else { PushedDown::No }
+                }
+                Crossing::Static => {
+                    if !below {
+                        crossed.push(pushdown::to_input(filter, &self.outputs)?);
+                    }
+                    PushedDown::Yes
+                }
+            });
+        }
+        let mut node = Self { crossed, ..self.clone() };
+        if phase == FilterPushdownPhase::Pre {
+            // What only the scan looks at now need not leave it.
+            node = node.narrowed(self.outputs.clone())?;
+        }
+        Ok(FilterPushdownPropagation::with_parent_pushdown_result(answers).with_updated_node(Arc::new(node)))
+    }
+
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        // The operators that made the filters up make up new ones.
+        self.frozen.clear()?;
+        Ok(self)
     }
 }
 
 /// The expressions of a [`GovernedScan`] are coerced already.
 fn physical(expr: &Expr, schema: &DFSchema, state: &dyn Session) -> Result<Arc<dyn PhysicalExpr>> {
     create_physical_expr(expr, schema, state.execution_props(), &PhysicalPlanningContext::default())
-}
-
-/// An estimate; of hidden rows only within a factor of eight.
-fn coarse(count: Precision<usize>, hides: bool) -> Precision<usize> {
-    match count.to_inexact() {
-        Precision::Inexact(n) if hides => {
-            let mut bound = 8_usize;
-            while bound < n {
-                bound = bound.saturating_mul(8);
-            }
-            Precision::Inexact(bound)
-        }
-        other => other,
-    }
 }

@@ -9,6 +9,8 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
+use crate::Guards;
+
 /// One column of the view that a principal has of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScanColumn {
@@ -41,6 +43,7 @@ pub struct GovernedScan {
     view: SchemaRef,
     clear: Schema,
     at_least: Option<u64>,
+    guards: Guards,
 }
 
 impl GovernedScan {
@@ -88,7 +91,7 @@ impl GovernedScan {
             settled.push(column);
         }
         let (view, clear) = (Arc::new(Schema::new(fields)), Schema::new(clear));
-        Ok(Self { id, table, base, filter, columns: settled, view, clear, at_least: None })
+        Ok(Self { id, table, base, filter, columns: settled, view, clear, at_least: None, guards: Guards::default() })
     }
 
     /// The same scan, of which only aggregates over groups of at least so many entities may be seen.
@@ -100,6 +103,16 @@ impl GovernedScan {
     /// How many entities a group must have, where only aggregates may be seen.
     pub fn at_least(&self) -> Option<u64> {
         self.at_least
+    }
+
+    /// With these guards before it.
+    #[must_use]
+    pub(crate) fn guarded(self, guards: Guards) -> Self {
+        Self { guards, ..self }
+    }
+
+    pub(crate) fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// The scan's number within its plan.

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
-use datafusion::datasource::TableType;
+use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, UNNAMED_TABLE};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::leakproof;
@@ -48,12 +48,22 @@ impl BarrierTable {
         &self.scan
     }
 
+    /// The view as a plan that optimisers look into: what there would be without a barrier.
+    pub(crate) fn exposed(&self) -> Result<LogicalPlan> {
+        let base = LogicalPlanBuilder::scan(UNNAMED_TABLE, provider_as_source(Arc::clone(&self.base)), None)?;
+        let rows = match self.scan.filter() {
+            Some(filter) => base.filter(filter.clone())?,
+            None => base,
+        };
+        rows.project(self.scan.columns().iter().map(|column| column.expr.clone().alias(&column.name)))?.build()
+    }
+
     /// Indices of the base columns that the shown columns and the filter read.
-    fn needed(&self, shown: &[usize]) -> Result<Vec<usize>> {
+    fn needed(&self, shown: &[usize], crossed: &[Expr]) -> Result<Vec<usize>> {
         let mut needed = BTreeSet::new();
         let columns = self.scan.columns();
         let exprs = shown.iter().filter_map(|i| columns.get(*i)).map(|column| &column.expr);
-        for expr in exprs.chain(self.scan.filter()) {
+        for expr in exprs.chain(self.scan.filter()).chain(crossed) {
             for column in expr.column_refs() {
                 needed.insert(self.scan.base().index_of(&column.name)?);
             }
@@ -73,11 +83,16 @@ impl TableProvider for BarrierTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // Inexact: what may cross is evaluated above as well, until the physical scan takes it over.
+        // Where rows are hidden, the barrier evaluates what crosses: which of the visible rows are pruned below would follow from the
+        // hidden ones beside them, and what stands above would see it. Elsewhere it is evaluated above, until the scan takes it over.
+        let crossing = match self.scan.filter() {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
         Ok(filters
             .iter()
             .map(|filter| match leakproof::crosses(filter, self.scan.clear()) {
-                true => TableProviderFilterPushDown::Inexact,
+                true => crossing.clone(),
                 false => TableProviderFilterPushDown::Unsupported,
             })
             .collect())
@@ -91,19 +106,20 @@ impl TableProvider for BarrierTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let shown = projection.cloned().unwrap_or_else(|| (0..self.scan.columns().len()).collect());
-        let needed = self.needed(&shown)?;
-        let mut down: Vec<Expr> =
-            self.scan.filter().map(split_conjunction).unwrap_or_default().into_iter().cloned().collect();
-        for filter in filters.iter().filter(|filter| leakproof::crosses(filter, self.scan.clear())) {
-            down.push(unqualified(filter.clone())?);
-        }
+        let crossing = filters.iter().filter(|filter| leakproof::crosses(filter, self.scan.clear()));
+        let crossing = crossing.map(|filter| unqualified(filter.clone())).collect::<Result<Vec<_>>>()?;
+        let crossed = if self.scan.filter().is_some() { crossing.as_slice() } else { &[] };
+        let needed = self.needed(&shown, crossed)?;
+        let decided = self.scan.filter().map(split_conjunction).unwrap_or_default();
+        let down: Vec<Expr> = decided.into_iter().chain(&crossing).cloned().collect();
         // A limit counts rows that the principal sees: it may go below only where every row is seen.
         let limit = limit.filter(|_| self.scan.filter().is_none());
         let input = self.base.scan(state, Some(&needed), &down, limit).await;
-        let barrier = input.and_then(|input| BarrierExec::try_new(Arc::clone(&self.scan), &shown, input, state));
+        let barrier =
+            input.and_then(|input| BarrierExec::try_new(Arc::clone(&self.scan), &shown, crossed, input, state));
         let barrier = barrier.map_err(|error| {
             redact::log(state.config(), &error);
-            redact::seal_below(self.scan.table(), &error)
+            redact::seal_below(&self.scan, &error)
         })?;
         Ok(Arc::new(barrier))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, TableScan, TableSource};
 
 use crate::barrier::BarrierTable;
 
@@ -17,6 +17,10 @@ pub(super) fn bind(plan: LogicalPlan, barriers: &Barriers<'_>) -> Result<Logical
     let bound = plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = node else { return Ok(Transformed::no(node)) };
         match barriers(scan.source.as_ref()) {
+            Some(barrier) if !barrier.governed().guards().barrier() => {
+                let exposed = barrier.exposed()?;
+                Ok(Transformed::yes(LogicalPlanBuilder::from(exposed).alias(scan.table_name)?.build()?))
+            }
             Some(barrier) => {
                 let source = provider_as_source(barrier);
                 Ok(Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan })))

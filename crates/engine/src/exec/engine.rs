@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::logical_expr::TableSource;
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, TableSource};
 use futures::future::try_join_all;
 use portcullis_contract::{Table, TableName};
 use portcullis_govern::{AsOf, GovernedPlan, ResolvedVersion, ScanSource};
@@ -13,6 +14,7 @@ use super::limits::EngineLimits;
 use super::redact;
 use super::runner::{Bound, Runner};
 use crate::EngineError;
+use crate::Guards;
 use crate::Stopwatch;
 use crate::barrier::{BarrierTable, GovernedScan, ScanColumn};
 use crate::tables::{PinnedTable, Tables};
@@ -22,14 +24,15 @@ use crate::tables::{PinnedTable, Tables};
 pub struct Engine {
     tables: Arc<Tables>,
     runner: Runner,
+    guards: Guards,
 }
 
 impl Engine {
     /// # Errors
     /// When the spill directory cannot be created.
-    pub fn new(tables: Arc<Tables>, limits: EngineLimits) -> Result<Self, EngineError> {
-        let runner = Runner::new(limits, tables.object_store_registry())?;
-        Ok(Self { tables, runner })
+    pub fn new(tables: Arc<Tables>, limits: EngineLimits, guards: Guards) -> Result<Self, EngineError> {
+        let runner = Runner::new(limits, tables.object_store_registry(), guards.clone())?;
+        Ok(Self { tables, runner, guards })
     }
 
     /// Which version of a table a statement means.
@@ -55,7 +58,7 @@ impl Engine {
             let Some(table) = pinned.get(&key) else {
                 return Err(EngineError::Internal(format!("table `{}` was not pinned", key.0)));
             };
-            barriers.push(barrier(source, table)?);
+            barriers.push(barrier(source, table, &self.guards)?);
         }
         // By identity: a source that only looks like a decided one is not bound, and does not pass the check.
         let table = |source: &dyn TableSource| {
@@ -93,14 +96,19 @@ fn pin_of(source: &ScanSource) -> Pin<'_> {
     (&source.table().name, source.version().map(AsRef::as_ref))
 }
 
-fn barrier(source: &ScanSource, table: &Arc<PinnedTable>) -> Result<Arc<BarrierTable>, EngineError> {
+fn barrier(source: &ScanSource, table: &Arc<PinnedTable>, guards: &Guards) -> Result<Arc<BarrierTable>, EngineError> {
     let name = source.table().name.to_string();
-    let columns = source.columns().iter().map(|c| ScanColumn { name: c.name.clone(), expr: c.expr.clone() });
+    let columns = source.columns().iter().map(|c| match guards.mask(&c.name) {
+        true => ScanColumn { name: c.name.clone(), expr: c.expr.clone() },
+        false => ScanColumn { name: c.name.clone(), expr: Expr::Column(Column::new_unqualified(&c.name)) },
+    });
     let base = source.base_schema().clone();
     // The text of such an error would quote a policy.
     let unfit = |_| EngineError::Internal(format!("the row filter or a mask of `{name}` does not fit its columns"));
-    let scan = GovernedScan::try_new(source.id(), name.as_str(), base, source.filter(), columns).map_err(unfit)?;
-    let scan = scan.aggregates_of(source.decision().aggregation.as_ref().map(|limit| limit.at_least));
+    let scan = GovernedScan::try_new(source.id(), name.as_str(), base, source.filter(), columns)
+        .map_err(unfit)?
+        .guarded(guards.clone())
+        .aggregates_of(source.decision().aggregation.as_ref().map(|limit| limit.at_least));
     let barrier = BarrierTable::try_new(table.provider(), Arc::new(scan)).map_err(|e| redact::planning(&e))?;
     Ok(Arc::new(barrier))
 }

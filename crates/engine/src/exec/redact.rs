@@ -15,6 +15,8 @@ use portcullis_govern::wire_names;
 use tokio::task::JoinError;
 
 use crate::EngineError;
+use crate::Guards;
+use crate::barrier::GovernedScan;
 
 /// Whether the log may have what errors quote: values of rows that nobody may see. In the configuration of a session.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +31,23 @@ pub(crate) fn log(config: &SessionConfig, error: &dyn std::fmt::Display) {
 
 const CONVERSION: &str = "a value cannot be converted to the type asked for";
 const FUNCTION: &str = "a function or operator failed on a value";
+const UNPLANNABLE: &str = "its operators cannot be put together in this way; write it in another";
 const UNSUPPORTED: &str = "an operation is not implemented for these types";
 
 /// An error from an operator above the barriers.
-pub(crate) fn execution(error: &DataFusionError) -> EngineError {
+pub(crate) fn execution(error: &DataFusionError, guards: &Guards) -> EngineError {
+    match guards.redaction() {
+        true => redacted(error),
+        false => EngineError::Planning(error.to_string()),
+    }
+}
+
+fn redacted(error: &DataFusionError) -> EngineError {
     match error {
-        DataFusionError::Shared(inner) => execution(inner),
-        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => execution(inner),
+        DataFusionError::Shared(inner) => redacted(inner),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => redacted(inner),
         DataFusionError::Collection(errors) => {
-            errors.first().map_or(EngineError::Execution { kind: FUNCTION }, execution)
+            errors.first().map_or(EngineError::Execution { kind: FUNCTION }, redacted)
         }
         DataFusionError::External(inner) => external(inner.as_ref()),
         DataFusionError::ArrowError(inner, _) => arrow(inner),
@@ -95,11 +105,11 @@ fn external(error: &(dyn Error + Send + Sync + 'static)) -> EngineError {
         return error.clone();
     }
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
-        return execution(error);
+        return redacted(error);
     }
     // Tasks of repartitioning hand the same error to all who wait for them.
     if let Some(error) = error.downcast_ref::<Arc<DataFusionError>>() {
-        return execution(error);
+        return redacted(error);
     }
     if let Some(error) = error.downcast_ref::<Arc<JoinError>>() {
         return join(error);
@@ -124,7 +134,16 @@ pub(crate) fn planning(error: &DataFusionError) -> EngineError {
         DataFusionError::Collection(errors) => errors.first().map_or_else(defect, planning),
         DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => EngineError::Planning(wire_names(text)),
         DataFusionError::SchemaError(inner, _) => EngineError::Planning(wire_names(&inner.to_string())),
-        other => execution(other),
+        other => redacted(other),
+    }
+}
+
+/// An error of making operators. Its text may show the whole plan, what is below the barriers included: policies' filters, names of
+/// files and of columns that do not exist for the principal.
+pub(crate) fn physical(error: &DataFusionError) -> EngineError {
+    match planning(error) {
+        EngineError::Planning(_) => EngineError::Planning(UNPLANNABLE.into()),
+        other => other,
     }
 }
 
@@ -143,8 +162,11 @@ pub(crate) fn below(table: &str, error: &DataFusionError) -> EngineError {
 }
 
 /// The same, on its way up through operators.
-pub(crate) fn seal_below(table: &str, error: &DataFusionError) -> DataFusionError {
-    DataFusionError::External(Box::new(below(table, error)))
+pub(crate) fn seal_below(scan: &GovernedScan, error: &DataFusionError) -> DataFusionError {
+    DataFusionError::External(Box::new(match scan.guards().redaction() {
+        true => below(scan.table(), error),
+        false => EngineError::Planning(error.to_string()),
+    }))
 }
 
 enum Root {

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::redact;
 use crate::EngineError;
+use crate::Guards;
 use crate::scrub::scrub;
 
 /// Batches of a query that wait for the client, for each partition: the bound that holds back the scan.
@@ -74,18 +75,20 @@ pub(super) struct Start {
     pub schema: SchemaRef,
     pub wall_time: Option<Duration>,
     pub max_rows: Option<u64>,
+    pub guards: Guards,
     pub turn: Option<OwnedSemaphorePermit>,
 }
 
 impl ScrubbedStream {
     /// Must be called within a Tokio runtime.
     pub(super) fn start(start: Start) -> Self {
-        let Start { plan, context, schema, wall_time, max_rows, turn } = start;
+        let Start { plan, context, schema, wall_time, max_rows, guards, turn } = start;
         let partitions = plan.output_partitioning().partition_count();
         let (sender, batches) = mpsc::channel(AHEAD * partitions.max(1));
         let mut tasks = JoinSet::new();
         for partition in 0..partitions {
-            let run = run(Arc::clone(&plan), partition, Arc::clone(&context), Arc::clone(&schema), sender.clone());
+            let partition = Partition { plan: Arc::clone(&plan), number: partition, context: Arc::clone(&context) };
+            let run = run(partition, Arc::clone(&schema), guards.clone(), sender.clone());
             let sender = sender.clone();
             tasks.spawn(async move {
                 if AssertUnwindSafe(run).catch_unwind().await.is_err() {
@@ -153,34 +156,40 @@ impl Stream for ScrubbedStream {
     }
 }
 
+struct Partition {
+    plan: Arc<dyn ExecutionPlan>,
+    number: usize,
+    context: Arc<TaskContext>,
+}
+
 /// Runs one partition. Scrubbing belongs to it: partitions do it in parallel.
 async fn run(
-    plan: Arc<dyn ExecutionPlan>,
-    partition: usize,
-    context: Arc<TaskContext>,
+    Partition { plan, number, context }: Partition,
     schema: SchemaRef,
+    guards: Guards,
     sender: mpsc::Sender<Result<RecordBatch, EngineError>>,
 ) {
     let log = |error: &dyn std::fmt::Display| redact::log(context.session_config(), error);
-    let mut stream = match plan.execute(partition, Arc::clone(&context)) {
+    let redacted = |error| {
+        log(&error);
+        redact::execution(&error, &guards)
+    };
+    let mut stream = match plan.execute(number, Arc::clone(&context)) {
         Ok(stream) => stream,
         Err(error) => {
-            log(&error);
-            let _ = sender.send(Err(redact::execution(&error))).await;
+            let _ = sender.send(Err(redacted(error))).await;
             return;
         }
     };
     while let Some(batch) = stream.next().await {
         let batch = match batch {
             Ok(batch) if batch.num_rows() == 0 => continue,
-            Ok(batch) => scrub(&batch, &schema).map_err(|error| {
+            Ok(batch) if guards.scrubber() => scrub(&batch, &schema).map_err(|error| {
                 log(&error);
                 redact::arrow(&error)
             }),
-            Err(error) => {
-                log(&error);
-                Err(redact::execution(&error))
-            }
+            Ok(batch) => Ok(batch),
+            Err(error) => Err(redacted(error)),
         };
         let failed = batch.is_err();
         if sender.send(batch).await.is_err() || failed {

@@ -68,7 +68,7 @@ async fn infallible_predicates_reach_the_scan_and_others_do_not() {
         assert!(!scan.contains("CAST"), "{scan}");
         assert!(plan.find("CAST(amt") < plan.find("GovernedScan"), "{plan}");
         let filter = plan.lines().next().unwrap();
-        assert_eq!(filter.contains("LIKE"), !pushdown, "what the scan took over is not repeated above: {plan}");
+        assert!(!filter.contains("LIKE"), "what crosses is evaluated by the barrier, not above: {plan}");
     }
 }
 
@@ -76,13 +76,13 @@ async fn infallible_predicates_reach_the_scan_and_others_do_not() {
 async fn dynamic_filters_cross_on_clear_columns_only() {
     let (world, _dir) = barrier(true).await;
     let crosses = [
-        ("SELECT a.id FROM t a JOIN nums n ON a.id = n.n", true),
-        ("SELECT a.id FROM t a JOIN nums n ON CAST(a.amt AS INT) = n.n", false),
+        ("SELECT a.id FROM nums n JOIN t a ON a.id = n.n", true),
+        ("SELECT a.id FROM nums n JOIN t a ON CAST(a.amt AS INT) = n.n", false),
         ("SELECT id FROM t ORDER BY id LIMIT 3", true),
         ("SELECT id FROM t ORDER BY CAST(amt AS INT) LIMIT 3", false),
         // The raw column has the mask's name.
         ("SELECT ssn FROM t ORDER BY ssn LIMIT 3", false),
-        ("SELECT a.id FROM t a JOIN (VALUES ('xxx-0001')) v(s) ON a.ssn = v.s", false),
+        ("SELECT a.id FROM (VALUES ('xxx-0001')) v(s) JOIN t a ON a.ssn = v.s", false),
     ];
     for (query, expected) in crosses {
         let (_, scan) = world.plan(query).await;

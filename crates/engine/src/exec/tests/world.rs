@@ -17,6 +17,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::SessionContext;
 use futures::{Stream, StreamExt, TryStreamExt};
 
+use crate::Guards;
 use crate::barrier::{BarrierTable, GovernedScan, ScanColumn};
 use crate::exec::runner::{Bound, Runner};
 use crate::exec::{EngineLimits, ScrubbedStream};
@@ -48,7 +49,7 @@ impl World {
         let mut limits = EngineLimits::new(spill.path().join("spill"));
         limits.target_partitions = 2;
         change(&mut limits);
-        let runner = Runner::new(limits, Arc::new(DefaultObjectStoreRegistry::new())).unwrap();
+        let runner = Runner::new(limits, Arc::new(DefaultObjectStoreRegistry::new()), Guards::default()).unwrap();
         let context = SessionContext::new();
         let (table, scan) = govern(&context, base, "id % 2 = 0");
         context.register_table("t", table).unwrap();

@@ -1,0 +1,98 @@
+//! Whether two responses are the same, and where they are not.
+
+use super::wire::Response;
+
+/// The first difference of two responses, in words; none if every byte is the same.
+///
+/// Where a query runs in several partitions SQL gives its rows no order, and neither do the partitions: then rows are sorted before
+/// they are compared, and how they were put into messages is not.
+pub fn difference(one: &Response, other: &Response, ordered: bool) -> Option<String> {
+    let of_rows = |name: &str| name.starts_with("message ") && !ordered;
+    let parts = |response: &Response| -> Vec<(String, Vec<u8>)> {
+        let mut first = true;
+        let kept = response.parts.iter().filter(|(name, _)| {
+            // The first message is the schema: that is compared in any case.
+            let schema = std::mem::take(&mut first) && name.starts_with("message ");
+            schema || !of_rows(name)
+        });
+        kept.cloned().collect()
+    };
+    let (left, right) = (parts(one), parts(other));
+    for at in 0..left.len().max(right.len()) {
+        let nothing = ("nothing more".to_owned(), Vec::new());
+        let (a, b) = (left.get(at).unwrap_or(&nothing), right.get(at).unwrap_or(&nothing));
+        if a == b {
+            continue;
+        }
+        if a.0.starts_with("message ") && b.0.starts_with("message ") {
+            return Some(rows(one, other).unwrap_or_else(|| format!("{} differs: {}", a.0, bytes(&a.1, &b.1))));
+        }
+        return Some(format!("{}\n  and\n{}", shown(a), shown(b)));
+    }
+    if ordered {
+        return None;
+    }
+    let (mut left, mut right) = (one.rows(), other.rows());
+    left.sort_unstable();
+    right.sort_unstable();
+    first(&left, &right)
+}
+
+fn rows(one: &Response, other: &Response) -> Option<String> {
+    first(&one.rows(), &other.rows())
+}
+
+fn first(left: &[String], right: &[String]) -> Option<String> {
+    let counts = format!("{} rows and {} rows", left.len(), right.len());
+    for at in 0..left.len().max(right.len()) {
+        let (a, b) = (left.get(at), right.get(at));
+        if a != b {
+            return Some(format!("{counts}; row {at} is\n{}\n  and\n{}", clipped(a), clipped(b)));
+        }
+    }
+    None
+}
+
+fn clipped(row: Option<&String>) -> String {
+    row.map_or("missing".to_owned(), |row| row.chars().take(600).collect())
+}
+
+fn shown((name, bytes): &(String, Vec<u8>)) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    format!("{name}: {}", text.chars().take(1_000).collect::<String>())
+}
+
+fn bytes(one: &[u8], other: &[u8]) -> String {
+    let at = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let around = |bytes: &[u8]| {
+        let window = bytes.get(at.saturating_sub(8)..(at + 40).min(bytes.len())).unwrap_or_default();
+        String::from_utf8_lossy(window).into_owned()
+    };
+    format!("{} and {} bytes, from byte {at}: {:?} and {:?}", one.len(), other.len(), around(one), around(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::Response;
+    use super::difference;
+
+    fn response(parts: &[(&str, &str)]) -> Response {
+        let parts = parts.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.as_bytes().to_vec())).collect();
+        Response { parts, ..Response::default() }
+    }
+
+    #[test]
+    fn every_part_counts() {
+        let one = response(&[("flight info", "a"), ("message header", "b"), ("message body", "c")]);
+        assert_eq!(difference(&one, &one, true), None);
+        for other in [
+            response(&[("flight info", "a"), ("message header", "b"), ("message body", "d")]),
+            response(&[("flight info", "x"), ("message header", "b"), ("message body", "c")]),
+            response(&[("flight info", "a"), ("message header", "b")]),
+            response(&[("flight info", "a"), ("error", "b")]),
+        ] {
+            assert!(difference(&one, &other, true).is_some(), "{other:?}");
+            assert!(difference(&other, &one, true).is_some(), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The harness notices what it is there for: with one guard taken away, it finds a difference.
+
+use portcullis_engine::{Guard, Guards};
+
+use super::run::Runner;
+use crate::support::block_on;
+
+/// Questions within which a missing guard must be noticed.
+const WITHIN: u64 = 1_000;
+
+fn is_noticed(guard: Guard) {
+    let runner = Runner::new(Guards::without(guard.clone()));
+    let report = block_on(runner.run(0..WITHIN));
+    let Some(failure) = report.failure else { panic!("{guard:?} is off, and {} questions told nothing", report.asked) };
+    eprintln!(
+        "{guard:?} off: noticed after {} questions:\n{}\n{}",
+        report.asked,
+        failure.ask.text(),
+        failure.difference
+    );
+}
+
+#[test]
+fn a_missing_barrier_is_noticed() {
+    is_noticed(Guard::Barrier);
+}
+
+#[test]
+fn a_missing_scrubber_is_noticed() {
+    is_noticed(Guard::Scrubber);
+}
+
+#[test]
+fn missing_redaction_is_noticed() {
+    is_noticed(Guard::Redaction);
+}
+
+#[test]
+fn a_missing_mask_is_noticed() {
+    is_noticed(Guard::Mask("email".to_owned()));
+}
+
+#[test]
+fn statistics_let_through_are_noticed() {
+    is_noticed(Guard::Statistics);
+}

@@ -1,0 +1,7 @@
+-- Statements by which a world once betrayed what it hides, one in a line. Every run of the non-interference test asks them first,
+-- of every principal, whatever its seed.
+SELECT count(*) FROM shop.events
+SELECT * FROM shop.events
+SELECT array_agg( pay ORDER BY c4 ) FROM shop.people t1 LEFT ANTI JOIN shop.people t2 ON t1.id = t2.id , LATERAL( SELECT CAST( 34 AS DOUBLE ) c4 FROM shop.events WHERE day = born )
+SELECT count(*) FROM shop.people WHERE raw IS NOT NULL
+EXPLAIN SELECT t1.id FROM shop.events AS t1 JOIN shop.people AS t2 ON t1.id = t2.id ORDER BY 1
