@@ -128,7 +128,10 @@ fn copies(principal: &Principal) -> Vec<(&'static TableDef, RecordBatch)> {
 }
 
 fn plain_datafusion(principal: &Principal) -> SessionContext {
-    let config = SessionConfig::new().with_target_partitions(1).with_batch_size(16);
+    let config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_batch_size(16)
+        .set_str("datafusion.execution.time_zone", "UTC");
     let context = SessionContext::new_with_config(config);
     let catalog = context.catalog("datafusion").unwrap();
     for (table, batch) in copies(principal) {

@@ -373,11 +373,12 @@ impl Rows for Written<'_> {
 /// only thing in which the worlds differ here.
 fn broken(directory: &Path, rows: &[Row]) {
     fs::create_dir_all(directory.join("_delta_log")).unwrap();
-    let rows = rows.get(..BROKEN_ROWS).unwrap_or(rows);
-    let secrets: Vec<String> = rows.iter().map(|row| format!("{:?}", row[1])).collect();
+    // As many in each world: how many rows there are is no secret.
+    let secrets = rows.iter().cycle().map(|row| format!("{:?}", row[1]));
+    let secrets: Vec<String> = secrets.take(BROKEN_ROWS).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("id", Arc::new(arrow::array::Int64Array::from_iter_values(0..rows.len() as i64))),
-        ("secret", Arc::new((0..rows.len()).map(|row| Some(format!("secret {row}"))).collect::<StringArray>())),
+        ("id", Arc::new(arrow::array::Int64Array::from_iter_values(0..BROKEN_ROWS as i64))),
+        ("secret", Arc::new((0..BROKEN_ROWS).map(|row| Some(format!("secret {row}"))).collect::<StringArray>())),
         ("level", Arc::new(StringArray::from(secrets))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
