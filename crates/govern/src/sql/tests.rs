@@ -227,7 +227,8 @@ fn bombs_are_refused_at_once() {
         let started = Instant::now();
         let error = refused(&sql);
         let shown: String = sql.chars().take(40).collect();
-        assert!(started.elapsed() < Duration::from_secs(1), "{shown}: {:?}", started.elapsed());
+        // Milliseconds, or for ever: a machine that is busy otherwise is no matter.
+        assert!(started.elapsed() < Duration::from_secs(20), "{shown}: {:?}", started.elapsed());
         let known =
             matches!(error, GovernError::TooLarge { .. } | GovernError::TooDeep { .. } | GovernError::Refused { .. });
         assert!(known || matches!(error, GovernError::Syntax { .. }), "{shown}: {error}");
