@@ -109,7 +109,7 @@ pub struct Report {
     pub asked: u64,
     pub executed: u64,
     pub with_rows: u64,
-    /// Answers that differ between two times in the same world.
+    /// Questions to which both worlds give the same answers, but not every time.
     pub indeterminate: Vec<String>,
     pub errors: BTreeMap<String, u64>,
     pub failure: Option<Failure>,
@@ -182,16 +182,17 @@ impl Runner {
                 let rate = report.asked as f64 / started.elapsed().as_secs_f64();
                 eprintln!("{} of {total} asked, {rate:.0} a second", report.asked);
             }
-            let Some(found) = difference(&one, &other, !parallel) else { continue };
             let partitions = partitions(parallel);
-            let (door, _) = self.doors(principal, partitions).await;
-            if wavers(&door, &ask, &one, !parallel).await {
-                report.indeterminate.push(ask.text());
-                continue;
+            let (door, second) = self.doors(principal, partitions).await;
+            match judge(&door, &second, &ask, (one, other), !parallel).await {
+                Verdict::Same => {}
+                Verdict::Wavers => report.indeterminate.push(ask.text()),
+                Verdict::Differs(difference) => {
+                    let seed = self.worlds.seed;
+                    report.failure = Some(Failure { seed, index: Some(index), principal, partitions, ask, difference });
+                    break;
+                }
             }
-            let seed = self.worlds.seed;
-            report.failure = Some(Failure { seed, index: Some(index), principal, partitions, ask, difference: found });
-            break;
         }
         report.seconds = started.elapsed().as_secs_f64();
         report
@@ -208,10 +209,8 @@ impl Runner {
             for partitions in if self.is_parallel(principal) { vec![1, 3] } else { vec![1] } {
                 let (one, other) = self.doors(principal, partitions).await;
                 let ask = Ask::Sql(sql.to_owned());
-                let (left, right) = both(&one, &other, &ask).await;
-                if let Some(difference) = difference(&left, &right, partitions == 1)
-                    && !wavers(&one, &ask, &left, partitions == 1).await
-                {
+                let answers = both(&one, &other, &ask).await;
+                if let Verdict::Differs(difference) = judge(&one, &other, &ask, answers, partitions == 1).await {
                     let seed = self.worlds.seed;
                     return Some(Failure { seed, index: None, principal, partitions, ask, difference });
                 }
@@ -234,8 +233,8 @@ impl Runner {
             let (one, other) = (one.clone(), other.clone());
             async move {
                 let ask = Ask::Sql(sql);
-                let (left, right) = both(&one, &other, &ask).await;
-                difference(&left, &right, ordered).is_some() && !wavers(&one, &ask, &left, ordered).await
+                let answers = both(&one, &other, &ask).await;
+                matches!(judge(&one, &other, &ask, answers, ordered).await, Verdict::Differs(_))
             }
         };
         let short = Ask::Sql(shrink(sql, differs).await);
@@ -264,14 +263,30 @@ async fn both(one: &Door, other: &Door, ask: &Ask) -> (Response, Response) {
     futures::join!(one.ask(ask), other.ask(ask))
 }
 
-/// Whether the same world answers otherwise another time: then a difference between worlds says nothing.
-async fn wavers(door: &Door, ask: &Ask, answer: &Response, ordered: bool) -> bool {
-    for _ in 0..4 {
-        if difference(answer, &door.ask(ask).await, ordered).is_some() {
-            return true;
+/// How often each world is asked again before a difference counts.
+const AGAIN: usize = 8;
+
+/// The difference of two worlds' answers, if it tells the worlds apart; otherwise whether there was one at all.
+enum Verdict {
+    Same,
+    /// Both worlds give the same answers, some this time and some another: rows of a union come as they are ready.
+    Wavers,
+    Differs(String),
+}
+
+/// Asks both worlds, again where the answers differ: a difference that one more answer of either world undoes is no news of the world.
+async fn judge(one: &Door, other: &Door, ask: &Ask, (left, right): (Response, Response), ordered: bool) -> Verdict {
+    let Some(found) = difference(&left, &right, ordered) else { return Verdict::Same };
+    let (mut lefts, mut rights) = (vec![left], vec![right]);
+    for _ in 0..AGAIN {
+        let (left, right) = both(one, other, ask).await;
+        lefts.push(left);
+        rights.push(right);
+        if lefts.iter().any(|left| rights.iter().any(|right| difference(left, right, ordered).is_none())) {
+            return Verdict::Wavers;
         }
     }
-    false
+    Verdict::Differs(found)
 }
 
 async fn open(mesh: &Path, partitions: u32, number: usize, guards: Guards) -> Arc<Gateway> {
