@@ -17,6 +17,7 @@ use super::adapter::{ColumnAdapterFactory, Identity};
 use super::bind::Column;
 use super::deletes::DeleteSource;
 use super::fault::Fault;
+use super::prune::Part;
 
 /// Column of a scan that tells when its file was added, for equality deletes.
 pub(super) const SEQUENCE: &str = "__portcullis_sequence";
@@ -65,6 +66,8 @@ pub(super) struct PlannedFile {
     pub(super) uri: Arc<str>,
     /// Where its deleted rows are written down.
     pub(super) deletes: Vec<Arc<DeleteSource>>,
+    /// What its partition says of columns, by index.
+    pub(super) parts: Vec<(usize, Part)>,
 }
 
 /// Files of equality deletes over the same columns.
@@ -152,13 +155,16 @@ pub(super) struct RawFile {
     pub(super) deletes: Vec<Arc<DeleteSource>>,
     /// Its name in position deletes.
     pub(super) uri: Arc<str>,
+    /// What its partition says of columns beside bounds, by index.
+    pub(super) parts: Vec<(usize, Part)>,
 }
 
 impl RawFile {
     /// The file in its layout, which has this index.
     pub(super) fn planned(self, index: usize, layout: &Layout) -> Result<PlannedFile, Fault> {
         let file = self.partitioned(layout)?;
-        Ok(PlannedFile { layout: index, file, rows: self.rows, uri: self.uri, deletes: self.deletes })
+        let RawFile { rows, uri, deletes, parts, .. } = self;
+        Ok(PlannedFile { layout: index, file, rows, uri, deletes, parts })
     }
 
     fn partitioned(&self, layout: &Layout) -> Result<PartitionedFile, Fault> {

@@ -123,7 +123,8 @@ impl SnapshotProvider {
         let (Some(layout), Some(statistics)) = (plan.layouts.get(file.layout), file.file.statistics.as_ref()) else {
             return true;
         };
-        let facts = Facts { schema: &self.schema, statistics, columns: &layout.positions, rows: file.rows };
+        let (columns, rows, parts) = (&layout.positions, file.rows, &file.parts);
+        let facts = Facts { schema: &self.schema, statistics, columns, rows, parts };
         may_match(filters, &facts)
     }
 

@@ -10,6 +10,8 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::logical_expr::expr::{BinaryExpr, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Expr, Operator};
 
+use super::iceberg_log::bucket;
+
 /// What is known of one file.
 pub(super) struct Facts<'a> {
     /// Columns of the table.
@@ -20,6 +22,40 @@ pub(super) struct Facts<'a> {
     pub(super) columns: &'a [usize],
     /// Rows of the file before deletes.
     pub(super) rows: Option<u64>,
+    /// What its partition says beside bounds.
+    pub(super) parts: &'a [(usize, Part)],
+}
+
+/// What the partition of a file says of a column's values, none of which is null.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Their hash, modulo `count`, is `number`.
+    Bucket {
+        /// Buckets.
+        count: u32,
+        /// The one of the file.
+        number: i32,
+    },
+    /// They begin with this.
+    Prefix(String),
+}
+
+impl Part {
+    /// Whether `value` may be among the values.
+    fn admits(&self, value: &ScalarValue) -> bool {
+        match self {
+            Part::Bucket { count, number } => bucket(value, *count).is_none_or(|found| found == *number),
+            Part::Prefix(prefix) => value.try_as_str().flatten().is_none_or(|text| text.starts_with(prefix)),
+        }
+    }
+
+    /// Whether some value may begin with `asked`.
+    fn admits_prefix(&self, asked: &str) -> bool {
+        match self {
+            Part::Bucket { .. } => true,
+            Part::Prefix(prefix) => prefix.starts_with(asked) || asked.starts_with(prefix),
+        }
+    }
 }
 
 /// The outcomes that an expression can have over a file's rows.
@@ -146,6 +182,12 @@ fn statistics_of<'a>(column: &str, facts: &Facts<'a>) -> Option<&'a ColumnStatis
     facts.statistics.column_statistics.get(*facts.columns.get(index)?)
 }
 
+/// What the file's partition says of a column.
+fn parts_of<'a>(column: &str, facts: &Facts<'a>) -> impl Iterator<Item = &'a Part> {
+    let index = facts.schema.index_of(column).ok();
+    facts.parts.iter().filter(move |(at, _)| Some(*at) == index).map(|(_, part)| part)
+}
+
 /// Bounds and nulls of a column, unless all of its values are null.
 fn bounds<'a>(
     column: &str,
@@ -179,7 +221,7 @@ fn compare_column(column: &str, op: Operator, value: &ScalarValue, facts: &Facts
     let low = low.and_then(|low| order(low, value));
     let high = high.and_then(|high| order(high, value));
     let equal = Outcomes {
-        yes: low != Some(Greater) && high != Some(Less),
+        yes: low != Some(Greater) && high != Some(Less) && parts_of(column, facts).all(|part| part.admits(value)),
         no: !(low == Some(Equal) && high == Some(Equal)),
         null,
     };
@@ -225,7 +267,8 @@ fn has_prefix(column: &str, prefix: &str, facts: &Facts<'_>) -> Outcomes {
     let text = |value: Option<&ScalarValue>| value.and_then(|v| v.try_as_str().flatten().map(str::to_owned));
     let below = text(high).is_some_and(|high| high.as_str() < prefix);
     let above = text(low).is_some_and(|low| low.as_str() > prefix && !low.starts_with(prefix));
-    Outcomes { yes: !below && !above, no: true, null }
+    let elsewhere = !parts_of(column, facts).all(|part| part.admits_prefix(prefix));
+    Outcomes { yes: !below && !above && !elsewhere, no: true, null }
 }
 
 /// The order of two values, where every way of comparing them that the engine may use agrees on it.

@@ -74,6 +74,7 @@ impl Planner<'_> {
             marks: None,
             deletes,
             uri: Arc::from(""),
+            parts: Vec::new(),
         };
         raw.planned(0, self.layout)
     }

@@ -10,6 +10,7 @@ use iceberg::spec::{
 };
 
 use super::manifests::{self, ManifestCache};
+use super::partitions::{self, Told};
 use super::{IcebergTable, types};
 use crate::tables::adapter::Identity;
 use crate::tables::bind::{Column, Origin};
@@ -237,7 +238,13 @@ impl<'a> Walk<'a> {
             .map(|(at, index)| Ok((*at, self.constant(*at, *index, spec, file)?)))
             .collect::<Result<BTreeMap<_, _>, Fault>>()?;
         let bounds = self.columns.iter().take(width).enumerate().filter(|(at, _)| !constants.contains_key(at));
-        let bounds = bounds.filter_map(|(at, column)| Some((at, bounds_of(column, file)?))).collect();
+        let mut bounds: BTreeMap<usize, Bounds> =
+            bounds.filter_map(|(at, column)| Some((at, bounds_of(column, file)?))).collect();
+        let mut parts = Vec::new();
+        for (at, told) in self.told(spec, file, width).filter(|(at, _)| !constants.contains_key(at)) {
+            parts.extend(told.part.clone().map(|part| (at, part)));
+            told.tighten(file.record_count(), bounds.entry(at).or_default());
+        }
         let deletes = self.deletes_of(data, file);
         Ok(RawFile {
             path: self.table.root.locate(file.file_path())?,
@@ -249,6 +256,25 @@ impl<'a> Walk<'a> {
             marks: equality.then_some((data.sequence, data.partition)),
             uri: if deletes.is_empty() { Arc::from("") } else { Arc::from(file.file_path()) },
             deletes,
+            parts,
+        })
+    }
+
+    /// What the partition of a file tells of the first `width` columns.
+    fn told<'b>(
+        &'b self,
+        spec: &'b PartitionSpecRef,
+        file: &'b DataFile,
+        width: usize,
+    ) -> impl Iterator<Item = (usize, Told)> + 'b {
+        let values = spec.fields().iter().zip(file.partition().fields());
+        values.flat_map(move |(field, value)| {
+            let source = self.top_level(field.source_id);
+            let columns = self.columns.iter().take(width).enumerate();
+            columns.filter(|(_, column)| column.origin.id == Some(field.source_id)).filter_map(move |(at, column)| {
+                let source = source.as_ref()?.field_type.as_primitive_type()?;
+                Some((at, partitions::told(field.transform, value.as_ref(), source, column.field.data_type())?))
+            })
         })
     }
 
@@ -300,6 +326,7 @@ impl<'a> Walk<'a> {
                 marks: Some((delete.sequence, delete.partition.unwrap_or(delete.spec))),
                 deletes: Vec::new(),
                 uri: Arc::from(""),
+                parts: Vec::new(),
             };
             Ok(raw.planned(0, &layout)?.file)
         });

@@ -2,6 +2,7 @@
 
 mod files;
 mod manifests;
+mod partitions;
 mod rest;
 mod storage;
 mod travel;
@@ -21,6 +22,7 @@ use super::store::TableRoot;
 
 pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
+pub(super) use partitions::bucket;
 pub(super) use rest::{Catalogues, RestConnection};
 
 /// The table property that maps names in files without field ids.

@@ -6,8 +6,10 @@ use datafusion::arrow::array::{AsArray, BooleanArray, Float64Array, Int64Array, 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ScalarValue, Statistics, ToDFSchema};
+use datafusion::execution::context::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr, Like, col, lit};
-use datafusion::prelude::SessionContext;
+use datafusion::physical_expr::create_physical_expr;
 use proptest::prelude::*;
 
 use super::*;
@@ -145,7 +147,8 @@ fn filter() -> impl Strategy<Value = Expr> {
 
 fn passing(batch: &RecordBatch, filter: &Expr) -> usize {
     let schema = batch.schema().to_dfschema().unwrap();
-    let physical = SessionContext::new().create_physical_expr(filter.clone(), &schema).unwrap();
+    let physical =
+        create_physical_expr(filter, &schema, &ExecutionProps::new(), &PhysicalPlanningContext::default()).unwrap();
     let result = physical.evaluate(batch).unwrap().into_array(batch.num_rows()).unwrap();
     result.as_boolean().iter().filter(|value| *value == Some(true)).count()
 }
@@ -160,6 +163,7 @@ proptest! {
         let statistics = statistics(&rows, known, cut);
         let facts = Facts {
             schema: &schema(), statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(rows.len() as u64),
+            parts: &[],
         };
         let kept = may_match(std::slice::from_ref(&filter), &facts);
         let passing = passing(&batch(&rows), &filter);
@@ -172,7 +176,7 @@ fn files_are_dropped_on_proof() {
     let rows: Vec<Row> =
         vec![(Some(1), Some(1.0), Some("b".into()), Some(true)), (Some(2), None, Some("bb".into()), None)];
     let statistics = statistics(&rows, [true; 4], false);
-    let facts = Facts { schema: &schema(), statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(2) };
+    let facts = Facts { schema: &schema(), statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(2), parts: &[] };
     let like = |pattern: &str| col("s").like(lit(pattern));
     for (filter, kept) in [
         (col("i").gt(lit(2i64)), false),

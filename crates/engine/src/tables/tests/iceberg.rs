@@ -73,6 +73,42 @@ async fn external_iceberg_files_are_pruned_by_partition_and_statistics() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn external_iceberg_files_are_pruned_by_every_transform_as_their_writer_does() {
+    let Some(lake) = lake() else { return };
+    let url = lake.path().display().to_string();
+    let columns: Columns<'_> = &[
+        ("id", "long"),
+        ("ts", "timestamp"),
+        ("tz", "timestamptz"),
+        ("day", "date"),
+        ("name", "string"),
+        ("price", "decimal(12,2)"),
+        ("n", "int"),
+    ];
+    let ctx = beside_expected(lake.path(), &declared(&url, "transformed", TableFormat::Iceberg, columns)).await;
+    let files = std::fs::read_to_string(lake.path().join("expected/transformed.json")).unwrap();
+    let files: std::collections::BTreeMap<String, usize> = serde_json::from_str(&files).unwrap();
+    let all = files["true"];
+    for (filter, of_writer) in files {
+        same(&ctx, &format!("select * from {{}} where {filter}")).await;
+        let read = files_in(&executed(&ctx, &format!("select id from t where {filter}")).await.0);
+        assert!(read <= of_writer, "{filter}: {read} files, and the writer reads {of_writer} of {all}");
+        assert!(of_writer < all || filter == "true", "{filter} leaves out no file");
+    }
+    for filter in [
+        "ts < timestamp '1970-01-01T00:00:00' and ts >= timestamp '1969-12-31T15:00:00'",
+        "day <= date '1969-12-31'",
+        "tz = timestamp '1969-12-30T08:59:59.999983Z'",
+        "name not like 'ab%' and name > 'b'",
+        "name in ('\u{10FFFF}\u{10FFFF}', '')",
+        "not (price <= -1.50 or n > 3)",
+        "id <> 75 and id not in (76, 77)",
+    ] {
+        same(&ctx, &format!("select * from {{}} where {filter}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn external_iceberg_columns_are_found_by_identity() {
     let Some(lake) = lake() else { return };
     let url = lake.path().display().to_string();
