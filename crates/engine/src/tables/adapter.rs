@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Fields, SchemaRef};
+use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column as ColumnExpr, Literal};
@@ -80,11 +80,7 @@ impl PhysicalExprAdapterFactory for ColumnAdapterFactory {
 fn resolve(column: &Column, physical: &SchemaRef, identity: Identity) -> Result<Arc<dyn PhysicalExpr>> {
     let target = column.field.data_type();
     let Some(at) = identity.find(physical.fields(), &column.origin) else {
-        let value = match &column.default {
-            Some(value) => value.clone(),
-            None => ScalarValue::try_new_null(target)?,
-        };
-        return Ok(Arc::new(Literal::new(value)));
+        return Ok(Arc::new(Literal::new(column.origin.missing(target)?)));
     };
     let found = physical.field(at);
     let source: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(found.name(), at));

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::StructArray;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
 
 use super::fault::Fault;
 
@@ -20,8 +22,10 @@ pub(super) struct TableField {
     pub(super) data_type: DataType,
     /// Fields of a struct, the element of a list, or the key and value of a map.
     pub(super) children: Vec<TableField>,
-    /// Value in files that are older than the column.
+    /// Value in files that are older than the field; of a struct, the empty one, and its fields have theirs.
     pub(super) default: Option<ScalarValue>,
+    /// The name of its type, where that cannot be read.
+    pub(super) unread: Option<String>,
 }
 
 /// Where the values of a declared column or nested field come from.
@@ -33,12 +37,22 @@ pub(super) struct Origin {
     pub(super) names: Vec<String>,
     /// Of the declared type's own fields, in their order.
     pub(super) children: Vec<Origin>,
+    /// Value in files that lack it, in the declared type.
+    pub(super) default: Option<ScalarValue>,
 }
 
 impl Origin {
     /// Whether no data file has it, so that it is NULL throughout.
     pub(super) fn is_absent(&self) -> bool {
         self.id.is_none() && self.names.is_empty()
+    }
+
+    /// Its value in a file that lacks it.
+    pub(super) fn missing(&self, declared: &DataType) -> Result<ScalarValue, DataFusionError> {
+        match &self.default {
+            Some(value) => Ok(value.clone()),
+            None => ScalarValue::try_new_null(declared),
+        }
     }
 }
 
@@ -49,8 +63,6 @@ pub(super) struct Column {
     pub(super) field: FieldRef,
     /// Where it comes from.
     pub(super) origin: Origin,
-    /// Value in files that lack it.
-    pub(super) default: Option<ScalarValue>,
 }
 
 /// The declared columns, in the contract's order; or why the table does not offer them.
@@ -61,13 +73,7 @@ pub(super) fn bind(declared: &Schema, fields: &[TableField]) -> Result<Vec<Colum
         .map(|field| {
             let found = lookup(fields, field.name()).map_err(Fault::Withheld)?;
             let origin = origin(field.name(), field.data_type(), found).map_err(Fault::Withheld)?;
-            let default = match &found.default {
-                Some(value) => Some(value.cast_to(field.data_type()).map_err(|_| {
-                    Fault::Corrupt(format!("the default of its column `{}` has another type", field.name()))
-                })?),
-                None => None,
-            };
-            Ok(Column { field: Arc::clone(field), origin, default })
+            Ok(Column { field: Arc::clone(field), origin })
         })
         .collect()
 }
@@ -90,6 +96,7 @@ pub(super) fn as_of(
                 .clone(),
             children: as_of(&field.children, &old.children, same),
             default: old.default.clone(),
+            unread: field.unread.clone().or_else(|| old.unread.clone()),
         },
         None => absent(field),
     };
@@ -134,6 +141,9 @@ fn lookup<'a>(fields: &'a [TableField], name: &str) -> Result<&'a TableField, St
 }
 
 fn origin(path: &str, declared: &DataType, field: &TableField) -> Result<Origin, String> {
+    if let Some(name) = &field.unread {
+        return Err(format!("its column `{path}` has the type `{name}`, which the gateway cannot read"));
+    }
     let mismatch = || {
         Err(format!(
             "the contract declares the column `{path}` as `{}`, and the table has it as `{}`",
@@ -168,7 +178,28 @@ fn origin(path: &str, declared: &DataType, field: &TableField) -> Result<Origin,
         (declared, physical) if widens(physical, declared) => Vec::new(),
         _ => return mismatch(),
     };
-    Ok(Origin { id: field.id, names: field.physical.clone(), children })
+    let default = match &field.default {
+        Some(value) => {
+            let value = default_value(value, declared, &children);
+            Some(value.map_err(|_| format!("the default of its column `{path}` is not of the column's type"))?)
+        }
+        None => None,
+    };
+    Ok(Origin { id: field.id, names: field.physical.clone(), children, default })
+}
+
+/// A default in the declared type.
+fn default_value(
+    value: &ScalarValue,
+    declared: &DataType,
+    children: &[Origin],
+) -> Result<ScalarValue, DataFusionError> {
+    let DataType::Struct(fields) = declared else { return value.cast_to(declared) };
+    let columns =
+        fields.iter().zip(children).map(|(field, child)| child.missing(field.data_type())?.to_array_of_size(1));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let one = StructArray::try_new_with_length(fields.clone(), columns, None, 1)?;
+    Ok(ScalarValue::Struct(Arc::new(one)))
 }
 
 /// Whether every value of type `from` is also one of type `to`.
@@ -178,6 +209,8 @@ pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
         return !from.is_nested();
     }
     match (from, to) {
+        // All of its values are null.
+        (T::Null, to) => !to.is_nested(),
         (T::Int8 | T::Int16, T::Int32 | T::Int64) | (T::Int32, T::Int64) => true,
         (T::Float32, T::Float64) => true,
         (T::Decimal128(p, s), T::Decimal128(q, t)) => s == t && p <= q,
@@ -218,6 +251,7 @@ fn describe(data_type: &DataType) -> String {
         DataType::List(_) => "list".into(),
         DataType::Map(_, _) => "map".into(),
         DataType::Struct(_) => "struct".into(),
+        DataType::Null => "unknown".into(),
         _ => "a type that the gateway does not know".into(),
     }
 }

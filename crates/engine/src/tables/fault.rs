@@ -99,14 +99,27 @@ impl Fault {
             deltalake::DeltaTableError::NotATable(_) => {
                 Fault::Absent(format!("there is no Delta table at its place in connection `{connection}`"))
             }
-            _ if text.contains("nsupported") => {
-                Fault::Withheld("it uses a feature of Delta that the gateway does not know".into())
+            _ if text.contains("nsupported") || text.contains("not supported") => {
+                Fault::delta_feature(text.split_once("eature '").and_then(|(_, rest)| rest.split('\'').next()))
             }
             _ if text.contains("Object") || text.contains("store") || text.contains("request") => {
                 Fault::Unavailable(format!("the store of connection `{connection}` did not answer"))
             }
             _ => Fault::Corrupt("its Delta log cannot be read".into()),
         }
+    }
+}
+
+impl Fault {
+    /// A table that asks its readers for what we do not know.
+    pub(super) fn delta_feature(name: Option<&str>) -> Fault {
+        let is_name = |name: &&str| {
+            name.len() < 64 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+        Fault::Withheld(match name.filter(is_name) {
+            Some(name) => format!("it needs readers to know Delta's feature `{name}`, which the gateway does not"),
+            None => "it uses a feature of Delta that the gateway does not know".into(),
+        })
     }
 }
 

@@ -4,11 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray, new_null_array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
@@ -21,12 +20,21 @@ use super::bind::Origin;
 pub(super) enum Shape {
     /// As it is, or by a cast between primitive types.
     Cast(DataType),
-    /// Fields of the target, each from a field of the source, if that has it.
-    Struct(Fields, Vec<Option<(usize, Shape)>>),
+    /// Fields of the target.
+    Struct(Fields, Vec<Part>),
     /// The element.
     List(FieldRef, Box<Shape>),
     /// The entries' field, and the shapes of key and value.
     Map(FieldRef, Box<Shape>, Box<Shape>),
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    /// From the source's field at this place.
+    Of(usize, Shape),
+    /// The same in all rows, since the source lacks it.
+    Constant(ScalarValue),
 }
 
 impl Shape {
@@ -39,13 +47,11 @@ impl Shape {
         match (source, target) {
             (DataType::Struct(have), DataType::Struct(want)) => {
                 let parts = want.iter().zip(&origin.children).map(|(want, origin)| {
-                    let found = identity.find(have, origin);
-                    found
-                        .map(|at| {
-                            let source = have.get(at).ok_or_else(unfit)?.data_type();
-                            Ok((at, Shape::new(source, want.data_type(), origin, identity)?))
-                        })
-                        .transpose()
+                    let Some(at) = identity.find(have, origin) else {
+                        return Ok(Part::Constant(origin.missing(want.data_type())?));
+                    };
+                    let source = have.get(at).ok_or_else(unfit)?.data_type();
+                    Ok(Part::Of(at, Shape::new(source, want.data_type(), origin, identity)?))
                 });
                 Ok(Shape::Struct(want.clone(), parts.collect::<Result<_>>()?))
             }
@@ -88,9 +94,9 @@ impl Shape {
             Shape::Cast(target) => Ok(cast(array, target)?),
             Shape::Struct(fields, parts) => {
                 let source = array.as_struct_opt().ok_or_else(unfit)?;
-                let columns = fields.iter().zip(parts).map(|(field, part)| match part {
-                    Some((at, shape)) => shape.apply(source.columns().get(*at).ok_or_else(unfit)?),
-                    None => Ok(new_null_array(field.data_type(), source.len())),
+                let columns = parts.iter().map(|part| match part {
+                    Part::Of(at, shape) => shape.apply(source.columns().get(*at).ok_or_else(unfit)?),
+                    Part::Constant(value) => value.to_array_of_size(source.len()),
                 });
                 let columns = columns.collect::<Result<Vec<_>>>()?;
                 let nulls = source.nulls().cloned();

@@ -10,6 +10,7 @@ fn field(name: &str, data_type: DataType) -> TableField {
         data_type,
         children: Vec::new(),
         default: None,
+        unread: None,
     }
 }
 
@@ -53,7 +54,9 @@ fn only_widening_is_allowed() {
         (micros(Some("Europe/Paris")), micros(Some("+00:00")), false),
         (DataType::FixedSizeBinary(16), DataType::Utf8View, false),
         (DataType::Date32, micros(None), false),
-        (DataType::Null, DataType::Utf8View, false),
+        (DataType::Null, DataType::Utf8View, true),
+        (DataType::Null, DataType::Struct(Fields::empty()), false),
+        (DataType::Utf8View, DataType::Null, false),
         (DataType::Utf8View, DataType::Utf8, true),
     ] {
         assert_eq!(widens(&from, &to), allowed, "{from} to {to}");

@@ -24,6 +24,21 @@ use super::store::TableRoot;
 
 pub(super) use files::plan;
 
+/// What a table's readers must know that we do. A variant is refused where a contract declares it.
+const READER_FEATURES: &[&str] = &[
+    "columnMapping",
+    "deletionVectors",
+    "timestampNtz",
+    "typeWidening",
+    "typeWidening-preview",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+    "variantType",
+    "variantType-preview",
+    "variantShredding",
+    "variantShredding-preview",
+];
+
 /// A commit longer than this is not searched for its time.
 const LONGEST_COMMIT: u64 = 4 << 20;
 
@@ -66,6 +81,7 @@ impl DeltaTable {
     }
 
     async fn new(root: TableRoot, snapshot: Arc<Snapshot>, log: LogStoreRef) -> Result<Self, Fault> {
+        known_features(&snapshot)?;
         let mark = commit_mark(&root, snapshot.version()).await?;
         let time_ms = commit_time(&root, snapshot.version(), false).await?;
         Ok(Self { root, time_ms, mark, snapshot, log, now: None })
@@ -96,6 +112,14 @@ impl DeltaTable {
     fn identity(&self) -> ColumnMapping {
         mapping(&self.snapshot)
     }
+}
+
+/// The library may know more than we do: a table that its catalogue commits to is not read without it, for one.
+fn known_features(snapshot: &Snapshot) -> Result<(), Fault> {
+    let protocol = serde_json::to_value(snapshot.protocol()).map_err(|error| Fault::Internal(error.to_string()))?;
+    let features = protocol.get("readerFeatures").and_then(Value::as_array).into_iter().flatten();
+    let unknown = features.filter_map(Value::as_str).find(|feature| !READER_FEATURES.contains(feature));
+    unknown.map_or(Ok(()), |feature| Err(Fault::delta_feature(Some(feature))))
 }
 
 fn mapping(snapshot: &Snapshot) -> ColumnMapping {

@@ -29,6 +29,17 @@ fn table_field(field: &StructField, mapping: ColumnMapping) -> TableField {
         data_type: arrow_type(field.data_type()),
         children: children(field.data_type(), mapping),
         default: None,
+        unread: unread(field.data_type()),
+    }
+}
+
+/// The name of a type that cannot be read.
+fn unread(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Variant(_) => Some("variant".to_owned()),
+        DataType::Primitive(PrimitiveType::Void) => None,
+        DataType::Primitive(primitive) if arrow_type(data_type) == Arrow::Null => Some(primitive.to_string()),
+        _ => None,
     }
 }
 
@@ -40,6 +51,7 @@ fn children(data_type: &DataType, mapping: ColumnMapping) -> Vec<TableField> {
         data_type: arrow_type(data_type),
         children: children(data_type, mapping),
         default: None,
+        unread: unread(data_type),
     };
     match data_type {
         DataType::Struct(fields_of) => fields(fields_of, mapping),

@@ -146,11 +146,10 @@ impl<'a> Walk<'a> {
                 let field = self
                     .top_level(*id)
                     .ok_or_else(|| Fault::Withheld("it has equality deletes on a nested or unknown column".into()))?;
-                let name = format!("__portcullis_equality_{id}");
+                let (name, default) = (format!("__portcullis_equality_{id}"), types::initial_default(&field));
                 self.columns.push(Column {
                     field: Arc::new(Field::new(name, types::arrow_type(&field.field_type), true)),
-                    origin: Origin { id: Some(*id), names: vec![field.name.clone()], children: Vec::new() },
-                    default: None,
+                    origin: Origin { id: Some(*id), names: vec![field.name.clone()], children: Vec::new(), default },
                 });
                 Ok(self.columns.len() - 1)
             })
@@ -163,7 +162,7 @@ impl<'a> Walk<'a> {
         std::iter::once(current)
             .chain(metadata.schemas_iter())
             .find_map(|schema| schema.as_struct().fields().iter().find(|field| field.id == id))
-            .filter(|field| field.field_type.is_primitive())
+            .filter(|field| field.field_type.is_primitive() && !self.table.opaque.contains_key(&id))
             .cloned()
     }
 

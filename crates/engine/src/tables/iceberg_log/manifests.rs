@@ -21,7 +21,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
     let connection = &table.root.root.connection;
     let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
     table.root.locate(snapshot.manifest_list())?;
-    let io = storage::file_io(&table.root);
+    let io = storage::file_io(&table.root, !table.opaque.is_empty());
     let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
     let list = Table::builder()
         .metadata(Arc::clone(&table.metadata))

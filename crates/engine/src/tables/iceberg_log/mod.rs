@@ -2,6 +2,7 @@
 
 mod files;
 mod manifests;
+mod opaque;
 mod partitions;
 mod rest;
 mod storage;
@@ -19,6 +20,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
+use opaque::Opaque;
 
 pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
@@ -37,6 +39,8 @@ pub(super) struct IcebergTable {
     pub(super) metadata: TableMetadataRef,
     /// What tells this version of the metadata from others.
     pub(super) version: String,
+    /// Types that the library does not know.
+    opaque: Arc<Opaque>,
     then: Option<Then>,
 }
 
@@ -52,7 +56,7 @@ impl IcebergTable {
     /// The table at `metadata`, below `root`.
     pub(super) fn new(mut root: TableRoot, metadata: TableMetadataRef, version: String) -> Self {
         root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
-        Self { root, metadata, version, then: None }
+        Self { root, metadata, version, opaque: Arc::default(), then: None }
     }
 
     /// The newest version of the table in a directory, or `known` if that is it.
@@ -62,14 +66,12 @@ impl IcebergTable {
         if let Some(known) = known.filter(|known| known.version == version) {
             return Ok(known.clone());
         }
-        let metadata = TableMetadata::read_from(&storage::file_io(&root), storage::in_store(&path))
-            .await
-            .map_err(|error| Fault::iceberg(&root.root.connection, &error))?;
+        let (metadata, opaque) = read_metadata(&root, &path).await?;
         let root = match is_metadata_file(&root.base) {
             true => root.at(directory_of(&root.base)),
             false => root,
         };
-        Ok(Self::new(root, Arc::new(metadata), version))
+        Ok(Self { opaque: Arc::new(opaque), ..Self::new(root, Arc::new(metadata), version) })
     }
 
     /// The snapshot that is read; none of an empty table.
@@ -94,7 +96,27 @@ impl IcebergTable {
 
     fn fields(&self, schema: &SchemaRef) -> Vec<TableField> {
         let mapping = self.metadata.properties().get(NAME_MAPPING).and_then(|text| types::name_mapping(text));
-        types::fields(schema.as_struct(), mapping.as_ref())
+        types::Names { mapping: mapping.as_ref(), opaque: &self.opaque }.fields(schema.as_struct())
+    }
+}
+
+/// A file of metadata, and the types in it that the library does not know.
+async fn read_metadata(root: &TableRoot, path: &Path) -> Result<(TableMetadata, Opaque), Fault> {
+    let io = storage::file_io(root, false);
+    let error = match TableMetadata::read_from(&io, storage::in_store(path)).await {
+        Ok(metadata) => return Ok((metadata, Opaque::new())),
+        Err(error) => Fault::iceberg(&root.root.connection, &error),
+    };
+    if !matches!(error, Fault::Corrupt(_)) {
+        return Err(error);
+    }
+    let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
+    let text = root.store.get(path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+    let Ok(mut metadata) = serde_json::from_slice(&text) else { return Err(error) };
+    let opaque = opaque::of_metadata(&mut metadata);
+    match serde_json::from_value(metadata) {
+        Ok(metadata) if !opaque.is_empty() => Ok((metadata, opaque)),
+        _ => Err(error),
     }
 }
 

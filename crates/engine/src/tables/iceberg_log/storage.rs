@@ -15,6 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
+use super::opaque;
 use crate::tables::store::TableRoot;
 
 /// Marks a name that is a path in the store already.
@@ -25,20 +26,22 @@ pub(super) fn in_store(path: &Path) -> String {
     format!("{IN_STORE}{path}")
 }
 
-/// The files of a table.
-pub(super) fn file_io(root: &TableRoot) -> FileIO {
-    FileIOBuilder::new(Arc::new(TableStorage { root: Some(root.clone()) })).build()
+/// The files of a table. With `opaque`, manifests are given without types that the library does not know.
+pub(super) fn file_io(root: &TableRoot, opaque: bool) -> FileIO {
+    FileIOBuilder::new(Arc::new(TableStorage { root: Some(root.clone()), opaque })).build()
 }
 
 /// For catalogues, whose own access to files is not used.
 pub(super) fn no_files() -> Arc<dyn StorageFactory> {
-    Arc::new(TableStorage { root: None })
+    Arc::new(TableStorage { root: None, opaque: false })
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct TableStorage {
     #[serde(skip)]
     root: Option<TableRoot>,
+    #[serde(skip)]
+    opaque: bool,
 }
 
 #[typetag::serde(name = "portcullis_storage_factory")]
@@ -99,7 +102,9 @@ impl Storage for TableStorage {
 
     async fn read(&self, name: &str) -> Result<Bytes> {
         let (store, path) = self.locate(name)?;
-        store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)
+        let bytes = store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let plain = self.opaque.then(|| opaque::of_manifest(&bytes)).flatten();
+        Ok(plain.unwrap_or(bytes))
     }
 
     async fn reader(&self, name: &str) -> Result<Box<dyn FileRead>> {

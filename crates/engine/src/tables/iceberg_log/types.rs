@@ -3,43 +3,66 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::StructArray;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{Literal, NestedFieldRef, PrimitiveLiteral, PrimitiveType, StructType, Type};
 use serde_json::Value;
 
+use super::opaque::{Opaque, UNKNOWN};
 use crate::tables::bind::TableField;
 
 /// Names of fields in data files without field ids, by id.
 pub(super) type NameMapping = HashMap<i32, Vec<String>>;
 
-/// The fields of a schema.
-pub(super) fn fields(schema: &StructType, mapping: Option<&NameMapping>) -> Vec<TableField> {
-    schema.fields().iter().map(|field| table_field(field, mapping)).collect()
+/// What is known of a table's fields beside their schema.
+pub(super) struct Names<'a> {
+    /// Names in files without ids, where the table says so.
+    pub(super) mapping: Option<&'a NameMapping>,
+    /// Types that the library does not know.
+    pub(super) opaque: &'a Opaque,
 }
 
-fn table_field(field: &NestedFieldRef, mapping: Option<&NameMapping>) -> TableField {
-    let children = match field.field_type.as_ref() {
-        Type::Struct(inner) => fields(inner, mapping),
-        Type::List(list) => vec![table_field(&list.element_field, mapping)],
-        Type::Map(map) => vec![table_field(&map.key_field, mapping), table_field(&map.value_field, mapping)],
-        _ => Vec::new(),
-    };
-    let physical = match mapping {
-        Some(mapping) => mapping.get(&field.id).cloned().unwrap_or_default(),
-        None => vec![field.name.clone()],
-    };
-    let default = match (field.initial_default.as_ref(), field.field_type.as_primitive_type()) {
-        (Some(value), Some(kind)) => scalar(value, kind),
+impl Names<'_> {
+    /// The fields of a schema.
+    pub(super) fn fields(&self, schema: &StructType) -> Vec<TableField> {
+        schema.fields().iter().map(|field| self.field(field)).collect()
+    }
+
+    fn field(&self, field: &NestedFieldRef) -> TableField {
+        let children = match field.field_type.as_ref() {
+            Type::Struct(inner) => self.fields(inner),
+            Type::List(list) => vec![self.field(&list.element_field)],
+            Type::Map(map) => vec![self.field(&map.key_field), self.field(&map.value_field)],
+            _ => Vec::new(),
+        };
+        let physical = match self.mapping {
+            Some(mapping) => mapping.get(&field.id).cloned().unwrap_or_default(),
+            None => vec![field.name.clone()],
+        };
+        // Under the same id, a later schema may have a type that is known.
+        let stands_in = *field.field_type == Type::Primitive(PrimitiveType::Binary);
+        let opaque = self.opaque.get(&field.id).filter(|_| stands_in);
+        TableField {
+            name: field.name.clone(),
+            physical,
+            id: Some(field.id),
+            data_type: if opaque.is_some() { DataType::Null } else { arrow_type(&field.field_type) },
+            children,
+            default: initial_default(field),
+            unread: opaque.filter(|name| *name != UNKNOWN).cloned(),
+        }
+    }
+}
+
+/// The value of a field in files that are older than it. Of a struct, which can only be empty, the fields have their own.
+pub(super) fn initial_default(field: &NestedFieldRef) -> Option<ScalarValue> {
+    match (field.initial_default.as_ref()?, field.field_type.as_ref()) {
+        (value, Type::Primitive(kind)) => scalar(value, kind),
+        (Literal::Struct(_), Type::Struct(_)) => {
+            Some(ScalarValue::Struct(Arc::new(StructArray::new_empty_fields(1, None))))
+        }
         _ => None,
-    };
-    TableField {
-        name: field.name.clone(),
-        physical,
-        id: Some(field.id),
-        data_type: arrow_type(&field.field_type),
-        children,
-        default,
     }
 }
 
