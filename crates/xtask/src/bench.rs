@@ -12,7 +12,7 @@ const PEERS: &[&str] = &["pysail==0.7.2"];
 
 /// Builds, sets up, measures.
 pub fn run(options: &[String]) -> Result<()> {
-    run_command(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    run_command(cargo().args(["build", "--release", "--package", "portcullis"]))?;
     let cache = cache()?;
     let peers = if options.iter().any(|option| option == "--peers") { PEERS } else { &[] };
     let python = venv(&cache.join("bench-venv"), &root().join("benches/requirements.txt"), peers)?;

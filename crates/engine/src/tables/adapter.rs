@@ -14,12 +14,15 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::bind::{Column, Origin};
 use super::reshape::{Reshape, Shape};
+use crate::EngineError;
 
 /// By what the columns of data files are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
     /// By field id; by name in files that have no ids at all.
     Id,
+    /// By field id. Files that have none are not read: a name may have belonged to another column.
+    IdOnly,
     /// By name.
     Name,
 }
@@ -28,9 +31,9 @@ impl Identity {
     /// The index of the field that `origin` names.
     pub(super) fn find(self, fields: &Fields, origin: &Origin) -> Option<usize> {
         let id_of = |at: usize| fields.get(at).and_then(|field| field.metadata().get(PARQUET_FIELD_ID_META_KEY));
-        if self == Identity::Id
+        if self != Identity::Name
             && let Some(id) = origin.id
-            && (0..fields.len()).any(|at| id_of(at).is_some())
+            && (self == Identity::IdOnly || has_ids(fields))
         {
             let id = id.to_string();
             return (0..fields.len()).find(|at| id_of(*at) == Some(&id));
@@ -45,6 +48,10 @@ impl Identity {
             _ => None,
         }
     }
+}
+
+fn has_ids(fields: &Fields) -> bool {
+    fields.iter().any(|field| field.metadata().contains_key(PARQUET_FIELD_ID_META_KEY))
 }
 
 /// Makes the adapter of each data file of a scan.
@@ -64,6 +71,10 @@ impl ColumnAdapterFactory {
 
 impl PhysicalExprAdapterFactory for ColumnAdapterFactory {
     fn create(&self, logical: SchemaRef, physical: SchemaRef) -> Result<Arc<dyn PhysicalExprAdapter>> {
+        if self.identity == Identity::IdOnly && !has_ids(physical.fields()) {
+            let kind = "a data file has no field ids, and its table no `schema.name-mapping.default`";
+            return Err(DataFusionError::External(Box::new(EngineError::Execution { kind })));
+        }
         let mut resolved = HashMap::with_capacity(logical.fields().len());
         for field in logical.fields() {
             let column = self
@@ -113,5 +124,45 @@ impl PhysicalExprAdapter for ColumnAdapter {
             Ok(Transformed::new(Arc::clone(resolved), true, TreeNodeRecursion::Jump))
         })
         .data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+    use datafusion::physical_expr_adapter::PhysicalExprAdapterFactory;
+    use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
+
+    use super::{ColumnAdapterFactory, Identity};
+    use crate::tables::bind::{Column, Origin};
+
+    fn file(id: Option<&str>) -> SchemaRef {
+        let field = Field::new("email", DataType::Utf8View, true);
+        let metadata = id.map(|id| (PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_owned()));
+        Arc::new(Schema::new(vec![field.with_metadata(metadata.into_iter().collect())]))
+    }
+
+    #[test]
+    fn a_name_of_today_does_not_find_a_column_of_then() {
+        let origin = Origin { id: Some(7), names: vec!["email".into()], children: Vec::new(), default: None };
+        for (identity, id, expect) in [
+            (Identity::IdOnly, Some("7"), Some(0)),
+            (Identity::IdOnly, Some("3"), None),
+            (Identity::IdOnly, None, None),
+            (Identity::Id, Some("3"), None),
+            (Identity::Id, None, Some(0)),
+            (Identity::Name, Some("3"), Some(0)),
+        ] {
+            assert_eq!(identity.find(file(id).fields(), &origin), expect, "{identity:?} {id:?}");
+        }
+        let field = Arc::new(Field::new("email", DataType::Utf8View, true));
+        let column = Column { field: Arc::clone(&field), origin };
+        let logical = Arc::new(Schema::new(vec![field]));
+        let factory = ColumnAdapterFactory::new([column], Identity::IdOnly);
+        assert!(factory.create(Arc::clone(&logical), file(Some("3"))).is_ok());
+        let error = factory.create(logical, file(None)).unwrap_err();
+        assert!(error.to_string().contains("a data file has no field ids"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::adapter::Identity;
 use super::bind::Origin;
+use crate::EngineError;
 
 /// How an array of one type becomes one of another.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,8 +42,8 @@ impl Shape {
     /// From `source`, as a file has it, to `target`.
     pub(super) fn new(source: &DataType, target: &DataType, origin: &Origin, identity: Identity) -> Result<Shape> {
         let unfit = || {
-            let name = origin.names.first().map_or("", String::as_str);
-            DataFusionError::Execution(format!("a data file has a column `{name}` of another type"))
+            let kind = "a data file has a column of another type than its table";
+            DataFusionError::External(Box::new(EngineError::Execution { kind }))
         };
         match (source, target) {
             (DataType::Struct(have), DataType::Struct(want)) => {

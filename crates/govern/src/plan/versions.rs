@@ -90,6 +90,11 @@ impl MeshContext<'_> {
         use datafusion::sql::planner::ContextProvider;
         let source = self.get_table_source(name.clone())?;
         match source.downcast_ref::<ViewSource>() {
+            // Aggregates of two versions that differ in one row give away that row.
+            Some(ViewSource::Product { decision, .. }) if decision.aggregation.is_some() => Err(refusal(
+                ReasonKind::PermissionDenied,
+                format!("table `{name}` may only be aggregated, and only as it is now: leave AS OF out"),
+            )),
             Some(ViewSource::Product { table, decision, .. }) => Ok((Arc::clone(table), Arc::clone(decision))),
             _ => Err(refusal(ReasonKind::Unsupported, format!("table `{name}` has no versions: leave AS OF out"))),
         }

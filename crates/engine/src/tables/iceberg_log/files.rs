@@ -12,7 +12,6 @@ use iceberg::spec::{
 use super::manifests::{self, ManifestCache};
 use super::partitions::{self, Told};
 use super::{IcebergTable, types};
-use crate::tables::adapter::Identity;
 use crate::tables::bind::{Column, Origin};
 use crate::tables::deletes::DeleteSource;
 use crate::tables::fault::Fault;
@@ -194,6 +193,7 @@ impl<'a> Walk<'a> {
         let mut layouts: Vec<Layout> = Vec::new();
         let mut known: HashMap<(i32, bool), usize> = HashMap::new();
         let mut files = Vec::with_capacity(self.data.len());
+        let identity = self.table.identity();
         for data in std::mem::take(&mut self.data) {
             let applies = |delete: &EqualityFile| {
                 delete.sequence > data.sequence && delete.partition.is_none_or(|partition| partition == data.partition)
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
                 let fixed: BTreeSet<usize> =
                     constants.keys().copied().filter(|at| *at < self.width(equality)).collect();
                 let columns = self.columns.get(..self.width(equality)).unwrap_or_default();
-                layouts.push(Layout::new(columns, &fixed, equality, Identity::Id));
+                layouts.push(Layout::new(columns, &fixed, equality, identity));
                 layouts.len() - 1
             });
             let layout = layouts.get(index).ok_or_else(|| Fault::Internal("no layout".into()))?;
@@ -312,7 +312,7 @@ impl<'a> Walk<'a> {
         files: &[usize],
     ) -> Result<EqualityDeletes, Fault> {
         let compared: Vec<Column> = columns.iter().filter_map(|at| self.columns.get(*at)).cloned().collect();
-        let layout = Layout::new(&compared, &BTreeSet::new(), true, Identity::Id);
+        let layout = Layout::new(&compared, &BTreeSet::new(), true, self.table.identity());
         let files = files.iter().filter_map(|at| self.equality.get(*at)).map(|delete| {
             let file = &delete.file;
             let raw = RawFile {

@@ -17,6 +17,7 @@ use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::adapter::Identity;
 use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
@@ -95,8 +96,17 @@ impl IcebergTable {
     }
 
     fn fields(&self, schema: &SchemaRef) -> Vec<TableField> {
-        let mapping = self.metadata.properties().get(NAME_MAPPING).and_then(|text| types::name_mapping(text));
+        let mapping = self.name_mapping();
         types::Names { mapping: mapping.as_ref(), opaque: &self.opaque }.fields(schema.as_struct())
+    }
+
+    fn name_mapping(&self) -> Option<types::NameMapping> {
+        self.metadata.properties().get(NAME_MAPPING).and_then(|text| types::name_mapping(text))
+    }
+
+    /// By what the columns of its data files are known.
+    fn identity(&self) -> Identity {
+        if self.name_mapping().is_some() { Identity::Id } else { Identity::IdOnly }
     }
 }
 

@@ -147,3 +147,13 @@ fn matching_is_granted_by_name() {
     };
     assert!(explained.contains("columns=[customer join-only]"), "{explained}");
 }
+
+#[test]
+fn aggregates_are_of_now() {
+    let sql = "SELECT region, count(*) FROM orders.events VERSION AS OF 2 GROUP BY region";
+    let refused = planner_of(AGGREGATES).versions(&parsed(sql), &ana()).unwrap_err();
+    let reason = refused.decision().reason.as_ref().unwrap();
+    assert_eq!(reason.message, "table `orders.events` may only be aggregated, and only as it is now: leave AS OF out");
+    let profiles = "SELECT count(*) FROM customers.profiles VERSION AS OF 2";
+    assert!(planner_of(AGGREGATES).versions(&parsed(profiles), &ana()).is_ok(), "which `query` allows");
+}
