@@ -50,6 +50,9 @@ enum Command {
         /// The seed of worlds and questions; drawn without it.
         #[arg(long)]
         seed: Option<u64>,
+        /// Builds in release: worth it from some ten thousand questions on.
+        #[arg(long)]
+        release: bool,
     },
     /// What a compiler doesn't see: crate graph, crates without I/O, paths of one machine. Part of the tests, too.
     Tidy,
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
         Command::Fuzz { rounds, cases } => fuzz::run(rounds, cases),
-        Command::Noninterference { queries, seed } => noninterference::run(queries, seed),
+        Command::Noninterference { queries, seed, release } => noninterference::run(queries, seed, release),
         Command::Tidy => tidy::run(),
         Command::Docs => docs::run(),
         Command::Bench { options } => bench::run(&options),

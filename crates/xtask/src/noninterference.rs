@@ -1,8 +1,10 @@
 //! `cargo xtask noninterference`: the non-interference test of the test run, with as many questions as wanted.
 
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
-use crate::process::{say, watch};
+use crate::process::{cargo, say, watch};
 use crate::test::test_command;
 use crate::tools::Tools;
 
@@ -10,8 +12,8 @@ use crate::tools::Tools;
 const TEST: &str = "noninterference::noninterference_holds";
 
 /// Asks `queries` questions of a seed, or of one that is drawn. A failure names the seed, the shortened statement and the difference.
-pub fn run(queries: u64, seed: Option<u64>) -> Result<()> {
-    let mut command = test_command(&Tools::default());
+pub fn run(queries: u64, seed: Option<u64>, release: bool) -> Result<()> {
+    let mut command = if release { release_command() } else { test_command(&Tools::default()) };
     command.env("PORTCULLIS_NONINTERFERENCE_QUERIES", queries.to_string());
     if let Some(seed) = seed {
         command.env("PORTCULLIS_NONINTERFERENCE_SEED", seed.to_string());
@@ -28,4 +30,11 @@ pub fn run(queries: u64, seed: Option<u64>) -> Result<()> {
     }
     say(&format!("{queries} questions, no difference"));
     Ok(())
+}
+
+/// The tests alone: what the release binary is built of serves them, too.
+fn release_command() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--release", "--package", "portcullis-tests", "--quiet"]);
+    command
 }
