@@ -5,3 +5,6 @@ SELECT * FROM shop.events
 SELECT array_agg( pay ORDER BY c4 ) FROM shop.people t1 LEFT ANTI JOIN shop.people t2 ON t1.id = t2.id , LATERAL( SELECT CAST( 34 AS DOUBLE ) c4 FROM shop.events WHERE day = born )
 SELECT count(*) FROM shop.people WHERE raw IS NOT NULL
 EXPLAIN SELECT t1.id FROM shop.events AS t1 JOIN shop.people AS t2 ON t1.id = t2.id ORDER BY 1
+EXPLAIN SELECT count(*) FROM shop.rare AS t1 WHERE t1.day BETWEEN '2009-08-18' AND '2029-03-09' AND t1.id = 41
+SELECT region, count(*) AS c FROM shop.deals GROUP BY region, kind, level
+EXPLAIN SELECT d.region, count(*) FROM shop.deals AS d JOIN shop.plain AS p ON d.id = p.id GROUP BY d.region

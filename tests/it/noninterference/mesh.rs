@@ -1,4 +1,4 @@
-//! The tables, the principals and the policies of the meshes that are compared.
+//! The principals and the policies of the meshes that are compared.
 //!
 //! What a policy hides is said here twice and independently: in Cedar, for the gateway, and as a Rust function, which decides in
 //! what two worlds may differ.
@@ -9,129 +9,8 @@ use std::fmt::Write as _;
 use portcullis::demo::lake::Format;
 
 use super::rng::Rng;
+use super::tables::{AT_LEAST, LARGE, Role, TABLES, TableDef};
 use super::values::{Kind, Value};
-
-/// A table of the meshes.
-pub struct TableDef {
-    pub domain: &'static str,
-    pub name: &'static str,
-    pub format: Format,
-    pub columns: &'static [(&'static str, Kind)],
-    pub rows: usize,
-    pub role: Role,
-}
-
-/// What is special about a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Rows are filtered and columns masked, by principal.
-    Governed,
-    /// Every row is visible to everybody, columns are masked.
-    Unfiltered,
-    /// The same in all worlds, and everything of it visible.
-    Open,
-    /// No row of it is visible to anybody.
-    Empty,
-    /// It can be found, but not queried.
-    Locked,
-    /// Nobody may know of it.
-    Hidden,
-    /// Its contract declares a column that the files do not have.
-    Withheld,
-    /// Its files hold text where its log says numbers.
-    Broken,
-}
-
-impl TableDef {
-    pub fn full_name(&self) -> String {
-        format!("{}.{}", self.domain, self.name)
-    }
-
-    pub fn index(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|(name, _)| *name == column)
-    }
-}
-
-const EVENTS: &[(&str, Kind)] = &[
-    ("id", Kind::Long),
-    ("region", Kind::Text),
-    ("kind", Kind::Text),
-    ("level", Kind::Int),
-    ("amount", Kind::Long),
-    ("price", Kind::Decimal),
-    ("ratio", Kind::Double),
-    ("rate", Kind::Float),
-    ("day", Kind::Date),
-    ("at", Kind::Timestamp),
-    ("seen", Kind::TimestampTz),
-    ("hour", Kind::Time),
-    ("active", Kind::Boolean),
-    ("note", Kind::Text),
-    ("digits", Kind::Text),
-    ("email", Kind::Text),
-    ("code", Kind::Binary),
-    ("token", Kind::Uuid),
-    ("salary", Kind::Long),
-    ("born", Kind::Date),
-];
-
-const PEOPLE: &[(&str, Kind)] = &[
-    ("id", Kind::Long),
-    ("region", Kind::Text),
-    ("level", Kind::Int),
-    ("name", Kind::Text),
-    ("nums", Kind::Longs),
-    ("words", Kind::Texts),
-    ("place", Kind::Place),
-    ("tags", Kind::Tags),
-    ("pay", Kind::Double),
-    ("fee", Kind::Decimal),
-    ("born", Kind::Date),
-    ("joined", Kind::TimestampTz),
-    ("raw", Kind::Binary),
-    ("active", Kind::Boolean),
-    ("digits", Kind::Text),
-];
-
-const PLAIN: &[(&str, Kind)] = &[
-    ("id", Kind::Long),
-    ("pin", Kind::Text),
-    ("pay", Kind::Long),
-    ("born", Kind::Date),
-    ("seen", Kind::Timestamp),
-    ("code", Kind::Binary),
-    ("level", Kind::Int),
-];
-
-const CODES: &[(&str, Kind)] = &[("region", Kind::Text), ("n", Kind::Long), ("label", Kind::Text)];
-const SMALL: &[(&str, Kind)] = &[("id", Kind::Long), ("secret", Kind::Text), ("level", Kind::Int)];
-
-/// All tables.
-pub const TABLES: &[TableDef] = &[
-    TableDef {
-        domain: "shop",
-        name: "events",
-        format: Format::Iceberg,
-        columns: EVENTS,
-        rows: 150,
-        role: Role::Governed,
-    },
-    TableDef { domain: "shop", name: "people", format: Format::Delta, columns: PEOPLE, rows: 80, role: Role::Governed },
-    TableDef {
-        domain: "shop",
-        name: "plain",
-        format: Format::Iceberg,
-        columns: PLAIN,
-        rows: 60,
-        role: Role::Unfiltered,
-    },
-    TableDef { domain: "ref", name: "codes", format: Format::Delta, columns: CODES, rows: 12, role: Role::Open },
-    TableDef { domain: "shop", name: "bare", format: Format::Iceberg, columns: SMALL, rows: 20, role: Role::Empty },
-    TableDef { domain: "shop", name: "locked", format: Format::Delta, columns: SMALL, rows: 10, role: Role::Locked },
-    TableDef { domain: "vault", name: "keys", format: Format::Iceberg, columns: SMALL, rows: 10, role: Role::Hidden },
-    TableDef { domain: "shop", name: "gone", format: Format::Delta, columns: SMALL, rows: 10, role: Role::Withheld },
-    TableDef { domain: "shop", name: "broken", format: Format::Delta, columns: SMALL, rows: 10, role: Role::Broken },
-];
 
 /// What a column shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +21,7 @@ pub enum Shown {
     Hash,
     Redact,
     Null,
+    JoinOnly,
     Denied,
 }
 
@@ -168,6 +48,7 @@ impl Shown {
             Shown::Hash => "viewHash",
             Shown::Redact => "viewRedact",
             Shown::Null => "viewNull",
+            Shown::JoinOnly => "viewJoinOnly",
             Shown::Denied => return None,
         })
     }
@@ -252,11 +133,26 @@ impl Rule {
     }
 }
 
+/// What a principal says that it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Unstated,
+    /// One that policies do not let it have.
+    Usurped,
+    Held,
+}
+
 /// Somebody who asks.
 #[derive(Debug, Clone)]
 pub struct Principal {
     pub name: String,
     pub rule: Rule,
+    /// The purpose that is declared, and whether its holder may.
+    pub purpose: Purpose,
+    /// Whether the glass may be broken for the sealed table; it is.
+    pub glass: bool,
+    /// Whether it is told that something is held back.
+    pub notices: bool,
     /// What is shown of each column of each table, in their order.
     pub shown: Vec<Vec<Shown>>,
 }
@@ -271,6 +167,18 @@ impl Principal {
                 // What queries are made of stays clear more often than not; what is somebody's secret does not.
                 _ => match column {
                     "id" => false,
+                    // What is aggregated is grouped by region, and its entities are counted.
+                    "region" if table.role.is_aggregated() => false,
+                    "who" => return *rng.pick(&[Shown::Clear, Shown::Hash, Shown::JoinOnly]),
+                    "badge" => {
+                        return *rng.pick(&[
+                            Shown::JoinOnly,
+                            Shown::JoinOnly,
+                            Shown::JoinOnly,
+                            Shown::Hash,
+                            Shown::Clear,
+                        ]);
+                    }
                     "region" | "level" | "kind" | "day" => rng.once_in(8),
                     "active" | "digits" | "ratio" | "amount" | "price" | "at" => rng.once_in(3),
                     _ => !rng.once_in(4),
@@ -282,7 +190,9 @@ impl Principal {
             .iter()
             .map(|table| table.columns.iter().map(|(column, kind)| choose(table, column, *kind, rng)).collect())
             .collect();
-        Self { name, rule, shown }
+        let purpose = *rng.pick(&[Purpose::Unstated, Purpose::Usurped, Purpose::Held]);
+        let (glass, notices) = (rng.once_in(2), rng.once_in(2));
+        Self { name, rule, purpose, glass, notices, shown }
     }
 
     /// Everybody, for a seed.
@@ -295,8 +205,22 @@ impl Principal {
         match table.role {
             Role::Open | Role::Unfiltered => true,
             Role::Governed => self.rule.shows(table, row),
+            Role::Purposed => self.purpose == Purpose::Held,
+            Role::Sealed => self.glass,
+            // Of the others nothing is to be seen, as long as groups are made by region.
+            Role::Grouped => table
+                .index("region")
+                .is_some_and(|at| matches!(&row[at], Value::Text(region) if LARGE.contains(&region.as_str()))),
             _ => false,
         }
+    }
+
+    /// Whether no join-only column can be compared with one that is clear: then its values may be any, as long as the same stay
+    /// the same.
+    pub fn matches_blindly(&self) -> bool {
+        let each = TABLES.iter().zip(&self.shown).flat_map(|(table, shown)| table.columns.iter().zip(shown));
+        let mut matched = each.filter(|((name, _), _)| matches!(*name, "badge" | "who"));
+        matched.all(|(_, shown)| *shown != Shown::Clear)
     }
 
     /// The policies that make it so.
@@ -324,6 +248,15 @@ impl Principal {
         let unless = if masked.is_empty() { String::new() } else { format!(" unless {{ {} }}", masked.join(" || ")) };
         writeln!(text, "@id(\"{id}-clear\") permit ({who}, action == Action::\"viewClear\", resource){unless};")
             .unwrap();
+        for (may, action, resource) in [
+            (self.glass, "breakGlass", "resource == Table::\"shop.sealed\""),
+            (self.notices, "viewNotice", "resource in Domain::\"shop\""),
+        ] {
+            if may {
+                writeln!(text, "@id(\"{id}-{action}\") permit ({who}, action == Action::\"{action}\", {resource});")
+                    .unwrap();
+            }
+        }
         text
     }
 }
@@ -341,7 +274,18 @@ const COMMON: &str = r#"
 @id("find") permit (principal, action == Action::"discover", resource)
 when { resource in Domain::"shop" || resource in Domain::"ref" };
 @id("query") permit (principal, action == Action::"query", resource)
-when { resource in Domain::"shop" || resource in Domain::"ref" } unless { resource == Table::"shop.locked" };
+when { resource in Domain::"shop" || resource in Domain::"ref" } unless { resource in [Table::"shop.locked", Table::"shop.deals", Table::"shop.rare"] };
+@id("aggregates") permit (principal, action == Action::"aggregateOnly", resource)
+when { resource in [Table::"shop.deals", Table::"shop.rare"] };
+@id("own-purposes") forbid (principal, action == Action::"query", resource == Table::"shop.claims")
+when { context has purpose } unless { principal has purposes && principal.purposes.contains(context.purpose) };
+@id("emergency") permit (principal, action == Action::"readRow", resource in Domain::"shop") when { context.breakGlass };
+@id("sealed") forbid (principal, action == Action::"readRow", resource in Table::"shop.sealed")
+unless { context.breakGlass };
+@id("claims-rows") permit (principal, action == Action::"readRow", resource in Table::"shop.claims");
+@id("deals-rows") permit (principal, action == Action::"readRow", resource in Table::"shop.deals");
+@id("rare-rows") permit (principal, action == Action::"readRow", resource in Table::"shop.rare");
+@id("auditors") permit (principal in Group::"set", action in [Action::"discover", Action::"query"], resource == Table::"system.policies");
 @id("system") permit (principal, action in [Action::"discover", Action::"query"], resource)
 when { resource == Table::"system.products" || resource == Table::"system.columns" || resource == Table::"system.findings" };
 @id("open-rows") permit (principal, action == Action::"readRow", resource in Table::"ref.codes");
@@ -357,14 +301,18 @@ pub fn policies(principals: &[Principal]) -> String {
 /// The vocabulary.
 pub fn vocabulary(principals: &[Principal]) -> String {
     let groups: Vec<_> = principals.iter().map(|principal| format!("{}: {{}}", principal.name)).collect();
-    format!("groups: {{{}}}\npurposes: {{audit: Looking}}\nattributes: {{regions: set<string>}}\n", groups.join(", "))
+    format!(
+        "groups: {{{}}}\npurposes: {{audit: Looking}}\nattributes: {{regions: set<string>, purposes: set<purpose>}}\n",
+        groups.join(", ")
+    )
 }
 
 /// The users; none has a password.
 pub fn users(principals: &[Principal]) -> String {
     let user = |principal: &Principal| {
         let name = &principal.name;
-        format!("  {name}: {{groups: [{name}], attributes: {{regions: [EU, APAC]}}}}\n")
+        let purposes = if principal.purpose == Purpose::Held { ", purposes: [audit]" } else { "" };
+        format!("  {name}: {{groups: [{name}], attributes: {{regions: [EU, APAC]{purposes}}}}}\n")
     };
     principals.iter().map(user).fold("users:\n".to_owned(), |all, one| all + &one)
 }
@@ -381,6 +329,14 @@ pub fn contract(table: &TableDef) -> String {
         name = table.name,
         domain = table.domain,
     );
+    match table.role {
+        Role::Purposed => text = text.replace("outputPorts:", "access: {purposes: [audit]}\noutputPorts:"),
+        Role::Grouped | Role::Tiny => {
+            let access = format!("access: {{aggregation: {{entity: who, at_least: {AT_LEAST}}}}}\noutputPorts:");
+            text = text.replace("outputPorts:", &access);
+        }
+        _ => {}
+    }
     let extra = (table.role == Role::Withheld).then_some(("absent", Kind::Text));
     for (column, kind) in table.columns.iter().copied().chain(extra) {
         writeln!(text, "    - {{name: {column}, type: \"{}\", doc: The {column}}}", kind.name()).unwrap();

@@ -1,17 +1,19 @@
 //! Non-interference: whoever asks whatever, two meshes that differ only in what is hidden from the asker give the same bytes.
 //!
-//! `mesh` has the tables, principals and policies, `worlds` the rows of two worlds, `generator` the questions, `wire` asks them over
+//! `tables` has the tables, `mesh` the principals and policies, `worlds` the rows of two worlds, `lakes` writes them, `generator` the questions, `wire` asks them over
 //! Flight SQL and keeps everything that comes back, `compare` looks for the first difference, `shrink` makes the question short, and
 //! `run` does it over and over. `PORTCULLIS_NONINTERFERENCE_SEED` and `_QUERIES` say which and how many (`cargo xtask
 //! noninterference` sets them); otherwise the seed is drawn, and the failure names it.
 
 mod compare;
 mod generator;
+mod lakes;
 mod mesh;
 mod oracle;
 mod rng;
 mod run;
 mod shrink;
+mod tables;
 mod values;
 mod weakened;
 mod wire;
@@ -46,6 +48,9 @@ fn noninterference_holds() {
         eprintln!("{:#?}", report.errors);
         for waver in report.indeterminate.iter().take(20) {
             eprintln!("indeterminate: {waver}");
+        }
+        for defect in &report.defects {
+            eprintln!("a defect: {defect}");
         }
         match report.failure {
             Some(failure) => Some(runner.shrunk(failure).await),

@@ -16,11 +16,13 @@ use portcullis_govern::schema::arrow_type;
 use portcullis_govern::{Disclosure, MaskKey, mask};
 
 use super::generator::{Ask, common};
-use super::mesh::{Principal, Role, Shown, TABLES, TableDef};
+use super::lakes::MASK_KEY;
+use super::mesh::{Principal, Shown};
 use super::run::{Runner, Worlds};
+use super::tables::{Role, TABLES, TableDef};
 use super::values::{Kind, Value, array};
 use super::wire::rows_of;
-use super::worlds::{self, MASK_KEY};
+use super::worlds;
 use crate::support::{self, block_on};
 
 /// Questions to each engine, of all principals together.
@@ -32,7 +34,9 @@ const DAY: i64 = 86_400_000_000;
 fn copy(table: &TableDef, rows: &[Vec<Value>], shown: &[Shown], principal: &Principal) -> RecordBatch {
     let rows: Vec<&Vec<Value>> = rows.iter().filter(|row| principal.sees(table, row)).collect();
     let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = (Vec::new(), Vec::new());
-    for (at, (name, kind)) in table.columns.iter().enumerate().filter(|(at, _)| shown[*at] != Shown::Denied) {
+    for (at, (name, kind)) in
+        table.columns.iter().enumerate().filter(|(at, _)| !matches!(shown[*at], Shown::Denied | Shown::JoinOnly))
+    {
         let values: Vec<Value> = rows.iter().map(|row| masked(*kind, &row[at], shown[at])).collect();
         let written = array(*kind, &values.iter().collect::<Vec<_>>());
         let declared: FieldType = kind.name().parse().unwrap();
@@ -49,7 +53,7 @@ fn copy(table: &TableDef, rows: &[Vec<Value>], shown: &[Shown], principal: &Prin
 /// The mask, by hand. A hash is made of the column as a whole.
 fn masked(kind: Kind, value: &Value, shown: Shown) -> Value {
     match (shown, value) {
-        (Shown::Clear | Shown::Hash | Shown::Denied, _) => value.clone(),
+        (Shown::Clear | Shown::Hash | Shown::JoinOnly | Shown::Denied, _) => value.clone(),
         (Shown::Null, _) => Value::Null,
         (Shown::Redact, _) => constant(kind),
         (_, Value::Null) => Value::Null,
@@ -124,7 +128,7 @@ fn is_copied(table: &TableDef) -> bool {
 fn copies(principal: &Principal) -> Vec<(&'static TableDef, RecordBatch)> {
     let data = worlds::first(Worlds::get().seed);
     let each = TABLES.iter().zip(data).zip(&principal.shown).filter(|((table, _), _)| is_copied(table));
-    each.map(|((table, rows), shown)| (table, copy(table, &rows, shown, principal))).collect()
+    each.map(|((table, rows), shown)| (table, copy(table, &rows.rows, shown, principal))).collect()
 }
 
 fn plain_datafusion(principal: &Principal) -> SessionContext {

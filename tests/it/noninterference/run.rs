@@ -15,7 +15,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::compare::difference;
 use super::generator::{Ask, ask};
-use super::mesh::{Principal, RULES, Rule};
+use super::lakes;
+use super::mesh::{Principal, Purpose, RULES, Rule};
 use super::shrink::shrink;
 use super::wire::{Door, Response};
 use super::worlds;
@@ -60,7 +61,7 @@ impl Worlds {
     async fn first(&self) -> &Path {
         let write = async {
             let directory = self.directory.path().join("first");
-            worlds::write(&directory, &worlds::first(self.seed), &self.principals, false).await;
+            lakes::write(&directory, &worlds::first(self.seed), &self.principals, false).await;
             directory
         };
         self.first.get_or_init(|| write).await
@@ -70,7 +71,7 @@ impl Worlds {
         let write = async {
             let directory = self.directory.path().join(&self.principals[principal].name);
             let data = worlds::second(&worlds::first(self.seed), &self.principals[principal], self.seed);
-            worlds::write(&directory, &data, &self.principals, true).await;
+            lakes::write(&directory, &data, &self.principals, true).await;
             directory
         };
         self.second[principal].get_or_init(|| write).await
@@ -112,6 +113,8 @@ pub struct Report {
     /// Questions to which both worlds give the same answers, but not every time.
     pub indeterminate: Vec<String>,
     pub errors: BTreeMap<String, u64>,
+    /// Questions that the gateway calls its own fault.
+    pub defects: Vec<String>,
     pub failure: Option<Failure>,
     pub seconds: f64,
 }
@@ -146,7 +149,12 @@ impl Runner {
             Gate { gateway, channel, _served: served }
         };
         let gate = cell.get_or_init(|| open).await;
-        let session = gate.gateway.local_session(&self.worlds.principals[principal].name).unwrap();
+        let who = &self.worlds.principals[principal];
+        let purpose = (who.purpose != Purpose::Unstated).then(|| "audit".to_owned());
+        let session = gate.gateway.local_session(&who.name).unwrap().with_purpose(purpose);
+        if who.glass {
+            gate.gateway.set_option(&session, "break_glass", Some("to see what is sealed")).await.unwrap();
+        }
         let token = gate.gateway.issue_token(&session).unwrap();
         let client = FlightServiceClient::new(gate.channel.clone()).max_decoding_message_size(64 << 20);
         Door { client, token }
@@ -177,7 +185,7 @@ impl Runner {
             })
             .buffer_unordered(AT_ONCE);
         while let Some((index, principal, parallel, ask, (one, other))) = answers.next().await {
-            report.count(&one);
+            report.count(&ask, &one);
             if report.asked.is_multiple_of(PROGRESS) {
                 let rate = report.asked as f64 / started.elapsed().as_secs_f64();
                 eprintln!("{} of {total} asked, {rate:.0} a second", report.asked);
@@ -274,7 +282,8 @@ enum Verdict {
     Differs(String),
 }
 
-/// Asks both worlds, again where the answers differ: a difference that one more answer of either world undoes is no news of the world.
+/// Asks both worlds, again where the answers differ: a difference that one more answer of either world undoes is no news of the world,
+/// nor is one between answers that neither world gives twice.
 async fn judge(one: &Door, other: &Door, ask: &Ask, (left, right): (Response, Response), ordered: bool) -> Verdict {
     let Some(found) = difference(&left, &right, ordered) else { return Verdict::Same };
     let (mut lefts, mut rights) = (vec![left], vec![right]);
@@ -286,7 +295,13 @@ async fn judge(one: &Door, other: &Door, ask: &Ask, (left, right): (Response, Re
             return Verdict::Wavers;
         }
     }
-    Verdict::Differs(found)
+    // Which rows a limit leaves, where nothing puts them in order, is another answer each time, in every world.
+    let wavers =
+        |answers: &[Response]| answers.iter().skip(1).any(|other| difference(&answers[0], other, ordered).is_some());
+    match wavers(&lefts) && wavers(&rights) {
+        true => Verdict::Wavers,
+        false => Verdict::Differs(found),
+    }
 }
 
 async fn open(mesh: &Path, partitions: u32, number: usize, guards: Guards) -> Arc<Gateway> {
@@ -298,6 +313,7 @@ async fn open(mesh: &Path, partitions: u32, number: usize, guards: Guards) -> Ar
     config.limits.batch_rows = 16;
     config.limits.query_time = config::Span::seconds(60);
     config.audit.dir = format!(".portcullis/audit-{partitions}-{number}-{guards:?}").into();
+    config.identity.break_glass = config::Span::hours(100);
     config.secrets.mask_key = Some(config::KeyRef::File("mask.key".into()));
     config.secrets.signing_key = Some(config::KeyRef::File("signing.key".into()));
     let opened = Gateway::open_weakened(mesh, config, guards).await;
@@ -305,13 +321,16 @@ async fn open(mesh: &Path, partitions: u32, number: usize, guards: Guards) -> Ar
 }
 
 impl Report {
-    fn count(&mut self, response: &Response) {
+    fn count(&mut self, ask: &Ask, response: &Response) {
         self.asked += 1;
         self.executed += u64::from(response.succeeded);
         self.with_rows += u64::from(response.succeeded && response.has_rows());
         for (name, bytes) in &response.parts {
             if name == "error" {
                 let text = String::from_utf8_lossy(bytes);
+                if text.starts_with("Internal") {
+                    self.defects.push(format!("{text}\n{}", ask.text()));
+                }
                 let kind: String = text
                     .chars()
                     .take(if std::env::var_os("PORTCULLIS_NONINTERFERENCE_ERRORS").is_some() { 90 } else { 20 })

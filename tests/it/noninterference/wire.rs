@@ -116,6 +116,10 @@ impl Door {
                 let command = CommandStatementQuery { query: sql.clone(), transaction_id: None };
                 self.flight(command.as_any().encode_to_vec(), &mut response).await
             }
+            Ask::Schema(sql) => {
+                let command = CommandStatementQuery { query: sql.clone(), transaction_id: None };
+                self.schema(command.as_any().encode_to_vec(), &mut response).await
+            }
             Ask::Command(_, command) => self.flight(command.clone(), &mut response).await,
             Ask::Prepared(sql, batch) => self.prepared(sql, batch, &mut response).await,
         };
@@ -132,6 +136,14 @@ impl Door {
         response.metadata("headers of the info", answer.metadata());
         let ticket = info(answer.into_inner(), response);
         self.rows(ticket, response).await
+    }
+
+    async fn schema(&self, command: Vec<u8>, response: &mut Response) -> Result<(), Status> {
+        let mut client = self.client.clone();
+        let answer = client.get_schema(self.with(FlightDescriptor::new_cmd(command))).await?;
+        response.metadata("headers of the schema", answer.metadata());
+        response.add("schema", answer.into_inner().schema);
+        Ok(())
     }
 
     async fn rows(&self, ticket: Ticket, response: &mut Response) -> Result<(), Status> {

@@ -4,36 +4,34 @@
 //! and values that it sees masked are others with the same mask. The first is tame, the second wild: where numbers fit and texts
 //! are numerals in the one, the other has extremes, zeros and what cannot be cast.
 
-use std::fs;
-use std::ops::Range;
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{Field, Schema};
-use arrow::error::ArrowError;
-use parquet::arrow::ArrowWriter;
-use portcullis::demo::lake::{self, Rows};
-use serde_json::json;
-
-use super::mesh::{self, Principal, Role, Shown, TABLES, TableDef};
+use super::mesh::{self, Principal, Shown};
 use super::rng::Rng;
-use super::values::{Kind, Value, array};
+use super::tables::{AT_LEAST, LARGE, Role, TABLES, TableDef};
+use super::values::{Kind, Value};
 
-/// The key of masks and the key of signatures, the same in all worlds.
-const KEYS: &str = "the same key in both worlds, 32 bytes and more";
-pub const MASK_KEY: &str = KEYS;
+/// A row of a table.
+pub type Row = Vec<Value>;
 
-type Row = Vec<Value>;
+/// The rows of a table, in their order.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+    /// How many of them the table's first version has.
+    pub cut: usize,
+}
 
-/// The rows of each table, in their order.
-pub type Data = Vec<Vec<Row>>;
+/// The rows of each table.
+pub type Data = Vec<Rows>;
 
 /// What is in the first world.
 pub fn first(seed: u64) -> Data {
     let table = |(at, table): (u64, &TableDef)| {
         let mut rng = Rng::new(seed, &[2, at]);
-        (0..table.rows).map(|row| tame_row(table, row as i64, &mut rng)).collect()
+        let rows = (0..table.rows).map(|row| tame_row(table, row as i64, &mut rng)).collect();
+        Rows { rows, cut: table.rows / 2 }
     };
     (0..).zip(TABLES).map(table).collect()
 }
@@ -50,8 +48,8 @@ pub fn second(first: &Data, principal: &Principal, seed: u64) -> Data {
     .collect()
 }
 
-fn other_rows(table: &TableDef, rows: &[Row], shown: &[Shown], principal: &Principal, rng: &mut Rng) -> Vec<Row> {
-    let mut other = Vec::new();
+fn other_rows(table: &TableDef, first: &Rows, shown: &[Shown], principal: &Principal, rng: &mut Rng) -> Rows {
+    let (mut rows, mut cut) = (Vec::new(), 0);
     let hidden_row = |rng: &mut Rng| {
         (0..50).find_map(|_| {
             let row = wild_row(table, rng);
@@ -60,20 +58,24 @@ fn other_rows(table: &TableDef, rows: &[Row], shown: &[Shown], principal: &Princ
     };
     // Some principals find many more hidden rows than there were, some find few.
     let (drop, add) = *rng.pick(&[(2, 3), (5, 2), (2, 30), (3, 8)]);
-    for row in rows {
+    for (at, row) in first.rows.iter().enumerate() {
+        // What is visible is in the same versions.
+        if at == first.cut {
+            cut = rows.len();
+        }
         if principal.sees(table, row) {
-            other.push(masked_otherwise(table, row, shown, principal, rng));
+            rows.push(masked_otherwise(table, row, shown, principal, rng));
         } else if !rng.once_in(drop) {
-            other.extend(hidden_row(rng));
+            rows.extend(hidden_row(rng));
         }
         while rng.once_in(add) {
             match hidden_row(rng) {
-                Some(row) => other.push(row),
+                Some(row) => rows.push(row),
                 None => break,
             }
         }
     }
-    other
+    Rows { rows, cut }
 }
 
 /// The row with other values where masks say nothing about them.
@@ -81,7 +83,10 @@ fn masked_otherwise(table: &TableDef, row: &Row, shown: &[Shown], principal: &Pr
     let mut changed = row.clone();
     for (at, (_, kind)) in table.columns.iter().enumerate() {
         let old = std::mem::replace(&mut changed[at], Value::Null);
-        changed[at] = same_mask(*kind, &old, shown[at], rng);
+        changed[at] = match shown[at] {
+            Shown::JoinOnly if principal.matches_blindly() => renamed(&old),
+            _ => same_mask(*kind, &old, shown[at], rng),
+        };
         // What the policy looks at must still say the same.
         if !principal.sees(table, &changed) {
             changed[at] = old;
@@ -90,10 +95,18 @@ fn masked_otherwise(table: &TableDef, row: &Row, shown: &[Shown], principal: &Pr
     changed
 }
 
+/// Another text for each text, in all tables: what was equal stays equal.
+fn renamed(value: &Value) -> Value {
+    let Value::Text(text) = value else { return value.clone() };
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    Value::Text(format!("NEEDLE{:016x}", hasher.finish()))
+}
+
 /// Another value that the mask makes the same of.
 fn same_mask(kind: Kind, value: &Value, shown: Shown, rng: &mut Rng) -> Value {
     match (shown, value) {
-        (Shown::Clear | Shown::Hash, _) => value.clone(),
+        (Shown::Clear | Shown::Hash | Shown::JoinOnly, _) => value.clone(),
         (Shown::Redact | Shown::Null | Shown::Denied, _) => wild(kind, rng),
         (Shown::Partial | Shown::Bucket, Value::Null) => Value::Null,
         (Shown::Partial, Value::Text(text)) => {
@@ -206,9 +219,32 @@ fn tame_row(table: &TableDef, id: i64, rng: &mut Rng) -> Row {
         "kind" => Value::Text((*rng.pick(&["a", "b", "c", "open", "shut"])).into()),
         "digits" if !rng.once_in(12) => Value::Text(rng.range(-50, 2_000).to_string()),
         "n" => Value::Long(id),
+        "badge" if !rng.once_in(12) => Value::Text(badge(rng)),
+        "who" => Value::Text(format!("W{}", rng.below(40))),
         _ => tame(*kind, rng),
     };
-    table.columns.iter().map(|column| value(column, rng)).collect()
+    let row = table.columns.iter().map(|column| value(column, rng)).collect();
+    few_entities(table, row, rng)
+}
+
+fn badge(rng: &mut Rng) -> String {
+    format!("B-{}", rng.below(25))
+}
+
+/// Entities of groups that are too small are some of few, whichever way these groups are taken together.
+fn few_entities(table: &TableDef, mut row: Row, rng: &mut Rng) -> Row {
+    let is_small = match table.role {
+        Role::Tiny => true,
+        Role::Grouped => {
+            let region = table.index("region").map(|at| &row[at]);
+            !matches!(region, Some(Value::Text(region)) if LARGE.contains(&region.as_str()))
+        }
+        _ => false,
+    };
+    if let (true, Some(who)) = (is_small, table.index("who")) {
+        row[who] = Value::Text(format!("W{}", rng.below(AT_LEAST - 1)));
+    }
+    row
 }
 
 fn wild_row(table: &TableDef, rng: &mut Rng) -> Row {
@@ -216,13 +252,16 @@ fn wild_row(table: &TableDef, rng: &mut Rng) -> Row {
         "id" => Value::Long(*rng.pick(&[-1, 7, i64::MIN, i64::MAX])),
         "level" if !rng.once_in(4) => Value::Int(rng.range(-2, 10) as i32),
         "region" if !rng.once_in(4) => Value::Text((*rng.pick(&["EU", "US", "APAC", "XS", "eu", ""])).into()),
+        // One that others have: whoever joins with it would notice.
+        "badge" if !rng.once_in(4) => Value::Text(badge(rng)),
         _ => wild(*kind, rng),
     };
-    table.columns.iter().map(|column| value(column, rng)).collect()
+    let row = table.columns.iter().map(|column| value(column, rng)).collect();
+    few_entities(table, row, rng)
 }
 
 /// Values that casts and arithmetic get along with; NULL now and then.
-fn tame(kind: Kind, rng: &mut Rng) -> Value {
+pub fn tame(kind: Kind, rng: &mut Rng) -> Value {
     if rng.once_in(10) {
         return Value::Null;
     }
@@ -257,7 +296,7 @@ fn tags(rng: &mut Rng, value: impl Fn(&mut Rng) -> String) -> Vec<(String, Strin
 }
 
 /// Values that betray themselves: they cannot be cast, overflow, divide by zero, or stand nowhere else.
-fn wild(kind: Kind, rng: &mut Rng) -> Value {
+pub fn wild(kind: Kind, rng: &mut Rng) -> Value {
     if rng.once_in(5) {
         return Value::Null;
     }
@@ -284,122 +323,4 @@ fn wild(kind: Kind, rng: &mut Rng) -> Value {
         Kind::Place => Value::Place(Box::new(wild(Kind::Text, rng)), Box::new(wild(Kind::Int, rng))),
         Kind::Tags => Value::Tags(tags(rng, needle)),
     }
-}
-
-/// Writes a world: contracts, policies, users and the lake.
-pub async fn write(directory: &Path, data: &Data, principals: &[Principal], extra: bool) {
-    let put = |path: &str, text: &str| {
-        let path = directory.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    put("catalogs/connections.yaml", "connections: {lake: {type: directory, url: lake}}\n");
-    put("policies/vocabulary.yaml", &mesh::vocabulary(principals));
-    put("policies/all.cedar", &mesh::policies(principals));
-    put("users.yaml", &mesh::users(principals));
-    put("mask.key", KEYS);
-    put("signing.key", KEYS);
-    for (table, rows) in TABLES.iter().zip(data) {
-        put(&format!("catalogs/{}/{}.yaml", table.domain, table.name), &mesh::contract(table));
-        let place = directory.join("lake").join(table.domain).join(table.name);
-        match table.role {
-            Role::Broken => broken(&place, rows),
-            _ => {
-                // As many hidden rows, as many files.
-                let files = 1 + rows.len() as u64 / 100;
-                lake::write_table(&Written { table, rows, files }, table.format, &place).await.unwrap();
-            }
-        }
-    }
-    // A table that only one of the worlds has, and that nobody may know of.
-    if extra {
-        let table = TableDef { domain: "ghost", name: "only", ..SMALL };
-        put("catalogs/ghost/only.yaml", &mesh::contract(&table));
-    }
-}
-
-/// Rows of the table that cannot be read.
-const BROKEN_ROWS: usize = 10;
-
-const SMALL: TableDef = TableDef {
-    domain: "",
-    name: "",
-    format: lake::Format::Delta,
-    columns: &[("id", Kind::Long), ("secret", Kind::Text)],
-    rows: 0,
-    role: Role::Hidden,
-};
-
-struct Written<'a> {
-    table: &'a TableDef,
-    rows: &'a [Row],
-    files: u64,
-}
-
-/// The rows as a batch.
-pub fn batch(table: &TableDef, rows: &[Row]) -> Result<RecordBatch, ArrowError> {
-    let column = |at: usize, kind: Kind| array(kind, &rows.iter().map(|row| &row[at]).collect::<Vec<_>>());
-    let columns: Vec<ArrayRef> = table.columns.iter().enumerate().map(|(at, (_, kind))| column(at, *kind)).collect();
-    let fields = table.columns.iter().zip(&columns);
-    let fields: Vec<_> = fields.map(|((name, _), array)| Field::new(*name, array.data_type().clone(), true)).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
-}
-
-impl Rows for Written<'_> {
-    fn name(&self) -> &str {
-        self.table.name
-    }
-
-    fn commits(&self) -> u64 {
-        // Delta's files have names that are drawn, and are read in their order: one file has one order.
-        if self.table.format == lake::Format::Delta { 1 } else { 2 }
-    }
-
-    fn files(&self) -> u64 {
-        self.files
-    }
-
-    fn count(&self) -> u64 {
-        self.rows.len() as u64
-    }
-
-    fn batch(&self, range: Range<u64>) -> Result<RecordBatch, ArrowError> {
-        let range = range.start as usize..(range.end as usize).min(self.rows.len());
-        batch(self.table, self.rows.get(range).unwrap_or_default())
-    }
-}
-
-/// A Delta table whose log says that `level` is a number, and whose file holds texts there: what nobody can read, and the
-/// only thing in which the worlds differ here.
-fn broken(directory: &Path, rows: &[Row]) {
-    fs::create_dir_all(directory.join("_delta_log")).unwrap();
-    // As many in each world: how many rows there are is no secret.
-    let secrets = rows.iter().cycle().map(|row| format!("{:?}", row[1]));
-    let secrets: Vec<String> = secrets.take(BROKEN_ROWS).collect();
-    let columns: Vec<(&str, ArrayRef)> = vec![
-        ("id", Arc::new(arrow::array::Int64Array::from_iter_values(0..BROKEN_ROWS as i64))),
-        ("secret", Arc::new((0..BROKEN_ROWS).map(|row| Some(format!("secret {row}"))).collect::<StringArray>())),
-        ("level", Arc::new(StringArray::from(secrets))),
-    ];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    fs::write(directory.join("part-0.parquet"), &bytes).unwrap();
-    let field = |name: &str, kind: &str| json!({"name": name, "type": kind, "nullable": true, "metadata": {}});
-    let fields = json!([field("id", "long"), field("secret", "string"), field("level", "integer")]);
-    let lines = [
-        json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
-        json!({"metaData": {
-            "id": "00000000-0000-0000-0000-000000000001", "format": {"provider": "parquet", "options": {}},
-            "schemaString": json!({"type": "struct", "fields": fields}).to_string(),
-            "partitionColumns": [], "configuration": {}, "createdTime": 0
-        }}),
-        json!({"add": {
-            "path": "part-0.parquet", "partitionValues": {}, "size": bytes.len(), "modificationTime": 0, "dataChange": true
-        }}),
-    ];
-    let log: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(directory.join("_delta_log/00000000000000000000.json"), log).unwrap();
 }

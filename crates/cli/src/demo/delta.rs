@@ -8,7 +8,7 @@ use deltalake::kernel::{StructField, StructType};
 use deltalake::operations::create::CreateBuilder;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 
-use super::lake::{Progress, batches, chunks};
+use super::lake::{Progress, batches};
 use super::tables::Rows;
 
 /// Writes the table into `directory`; a Delta log speaks of its files relatively, so it may be renamed afterwards.
@@ -22,7 +22,7 @@ pub async fn write(table: &dyn Rows, directory: &Path, progress: &Progress) -> R
     let mut delta =
         CreateBuilder::new().with_location(location).with_table_name(table.name()).with_columns(columns).await?;
     let mut writer = RecordBatchWriter::for_table(&delta)?;
-    for commit in chunks(table.count(), table.commits()) {
+    for commit in table.ranges() {
         for range in batches(commit) {
             let count = range.end - range.start;
             writer.write(table.batch(range)?).await?;

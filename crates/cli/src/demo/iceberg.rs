@@ -37,6 +37,12 @@ struct Writer<'a> {
     manifests: Vec<ManifestFile>,
 }
 
+/// The id of the snapshot that a commit of a table makes, counted from 1: the same whenever it is written.
+pub fn snapshot_id(table: &str, commit: i64) -> i64 {
+    let stream = table.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+    (Rng::at(stream, commit.unsigned_abs()).next() >> 1) as i64
+}
+
 /// Writes the table, commit by commit.
 pub async fn write(table: &dyn Rows, place: Place<'_>, now_ms: i64, progress: &Progress) -> Result<()> {
     let mut writer = Writer { table, place, files: FileIO::new_with_memory(), manifests: Vec::new() };
@@ -61,7 +67,7 @@ pub async fn write(table: &dyn Rows, place: Place<'_>, now_ms: i64, progress: &P
         HashMap::from([("write.format.default".to_string(), "parquet".to_string())]),
     )?;
     let empty = builder.clone().build()?.metadata;
-    for (commit, range) in (1_i64..).zip(chunks(table.count(), table.commits())) {
+    for (commit, range) in (1_i64..).zip(table.ranges()) {
         let files = writer.data_files(commit, range, progress)?;
         let at_ms = now_ms - (i64::try_from(table.commits())? - commit) * 3_600_000;
         let snapshot = writer.snapshot(&empty, commit, files, at_ms).await?;
@@ -149,10 +155,7 @@ impl Writer<'_> {
         files: Vec<DataFile>,
         at_ms: i64,
     ) -> Result<Snapshot> {
-        let id = |commit: i64| {
-            let stream = self.table.name().bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
-            (Rng::at(stream, commit.unsigned_abs()).next() >> 1) as i64
-        };
+        let id = |commit| snapshot_id(self.table.name(), commit);
         let (snapshot_id, parent) = (id(commit), (commit > 1).then(|| id(commit - 1)));
         let added: u64 = files.iter().map(DataFile::record_count).sum();
         let size: u64 = files.iter().map(DataFile::file_size_in_bytes).sum();

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+pub use super::iceberg::snapshot_id;
 pub use super::tables::{Format, Rows};
 
 use super::tables::TABLES;

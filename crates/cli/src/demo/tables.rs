@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
 use super::columns::Columns;
+use super::lake::chunks;
 use super::world::{World, currency, customer_id, product_id};
 
 /// The format that a table is written in.
@@ -31,6 +32,10 @@ pub trait Rows {
     fn files(&self) -> u64;
     /// How many rows there are.
     fn count(&self) -> u64;
+    /// The rows of each commit, in their order.
+    fn ranges(&self) -> Vec<Range<u64>> {
+        chunks(self.count(), self.commits()).collect()
+    }
     /// The rows of a range.
     fn batch(&self, range: Range<u64>) -> Result<RecordBatch, ArrowError>;
 }

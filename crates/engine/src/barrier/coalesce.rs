@@ -10,7 +10,7 @@ use datafusion::common::Result;
 use datafusion::physical_plan::coalesce::PushBatchStatus;
 
 /// Batches of exactly `size` rows, but for the last.
-pub(super) struct Kept {
+pub(crate) struct Kept {
     batches: BatchCoalescer,
     /// Rows that are still wanted; `None`: all.
     wanted: Option<usize>,

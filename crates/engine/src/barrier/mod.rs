@@ -19,6 +19,7 @@ mod pushdown;
 mod scan;
 mod table;
 
+pub(crate) use coalesce::Kept;
 pub use node::BarrierExec;
 pub use scan::{GovernedScan, ScanColumn};
 pub use table::BarrierTable;

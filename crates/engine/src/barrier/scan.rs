@@ -95,9 +95,13 @@ impl GovernedScan {
     }
 
     /// The same scan, of which only aggregates over groups of at least so many entities may be seen.
+    ///
+    /// Then every row counts as one that may be hidden: it gets a filter that all rows pass, for where there is a filter nothing above
+    /// the barrier is told of the files and the statistics of the rows below it.
     #[must_use]
     pub fn aggregates_of(self, at_least: Option<u64>) -> Self {
-        Self { at_least, ..self }
+        let filter = self.filter.or_else(|| at_least.map(|_| lit(true)));
+        Self { at_least, filter, ..self }
     }
 
     /// How many entities a group must have, where only aggregates may be seen.

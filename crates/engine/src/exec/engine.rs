@@ -52,8 +52,14 @@ impl Engine {
         let mut clock = Stopwatch::start();
         let pinned = self.pin(plan).await?;
         clock.stage("pin");
-        let mut barriers = Vec::with_capacity(plan.scans().len());
-        for source in plan.scans() {
+        let mut barriers: Vec<Arc<BarrierTable>> = Vec::with_capacity(plan.scans().len());
+        for (at, source) in plan.scans().iter().enumerate() {
+            // Equal subqueries are planned once: scans that show the same are one, so that none of them is missed.
+            let same = plan.scans().iter().take(at).position(|earlier| earlier.shows_the_same(source));
+            if let Some(barrier) = same.and_then(|earlier| barriers.get(earlier)) {
+                barriers.push(Arc::clone(barrier));
+                continue;
+            }
             let key = pin_of(source);
             let Some(table) = pinned.get(&key) else {
                 return Err(EngineError::Internal(format!("table `{}` was not pinned", key.0)));

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::parquet::errors::ParquetError;
 use datafusion::prelude::SessionConfig;
 use portcullis_govern::wire_names;
@@ -31,7 +33,10 @@ pub(crate) fn log(config: &SessionConfig, error: &dyn std::fmt::Display) {
 
 const CONVERSION: &str = "a value cannot be converted to the type asked for";
 const FUNCTION: &str = "a function or operator failed on a value";
+const CORRELATED: &str = "a subquery that depends on the rows around it cannot stand in this place, or so far within them; write it as a join";
 const UNPLANNABLE: &str = "its operators cannot be put together in this way; write it in another";
+/// What DataFusion says of types for which a function has no implementation.
+const NOT_IMPLEMENTED: &str = "not implemented";
 const UNSUPPORTED: &str = "an operation is not implemented for these types";
 
 /// An error from an operator above the barriers.
@@ -57,6 +62,10 @@ fn redacted(error: &DataFusionError) -> EngineError {
         DataFusionError::ObjectStore(_) => EngineError::Execution { kind: "a store could not be read" },
         DataFusionError::IoError(_) => EngineError::Execution { kind: "a temporary file could not be read or written" },
         DataFusionError::NotImplemented(_) => EngineError::Execution { kind: UNSUPPORTED },
+        // Functions that take types which they cannot compute find out when they start.
+        DataFusionError::Internal(text) if text.contains(NOT_IMPLEMENTED) => {
+            EngineError::Execution { kind: UNSUPPORTED }
+        }
         DataFusionError::Internal(_) => EngineError::Internal("an operator met a state that it does not know".into()),
         _ => EngineError::Execution { kind: FUNCTION },
     }
@@ -140,11 +149,26 @@ pub(crate) fn planning(error: &DataFusionError) -> EngineError {
 
 /// An error of making operators. Its text may show the whole plan, what is below the barriers included: policies' filters, names of
 /// files and of columns that do not exist for the principal.
-pub(crate) fn physical(error: &DataFusionError) -> EngineError {
+pub(crate) fn physical(error: &DataFusionError, logical: &LogicalPlan) -> EngineError {
     match planning(error) {
+        EngineError::Planning(_) if has_correlation(logical) => EngineError::Planning(CORRELATED.into()),
         EngineError::Planning(_) => EngineError::Planning(UNPLANNABLE.into()),
         other => other,
     }
+}
+
+/// Whether a subquery of the plan names columns from around it.
+fn has_correlation(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let walked = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                found |= matches!(expr, Expr::OuterReferenceColumn(..));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
+    walked.is_ok() && found
 }
 
 /// An error from below a barrier, where rows and values are hidden: what it was is said in terms of the table alone.

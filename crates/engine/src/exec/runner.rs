@@ -103,7 +103,7 @@ async fn physical(
     let expected = permitted.logical(&optimized)?;
     clock.stage("verify optimised plan");
     let planner = state.query_planner();
-    let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::physical(&e))?;
+    let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::physical(&e, logical))?;
     clock.stage("physical plan");
     permitted.physical(&plan, &expected, state)?;
     clock.stage("verify physical plan");

@@ -14,9 +14,13 @@ use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExp
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
+
+use crate::barrier::Kept;
 
 /// Keeps the rows whose last columns, counts, reach their limits, and hands on the columns before those.
+///
+/// What it hands on has batches of one size: where one ends would tell of the groups that were dropped.
 ///
 /// It takes over no predicate, limit, order or projection: nothing of the statement's is evaluated on a group that it
 /// drops. What is not said here about pushing down is refused by `ExecutionPlan`'s defaults.
@@ -78,6 +82,35 @@ fn let_through(batch: &RecordBatch, limits: &[u64], schema: &SchemaRef) -> Resul
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), kept.columns().to_vec(), &options)?)
 }
 
+/// The groups that are large enough, as they come.
+struct Large {
+    /// `None` once it ended.
+    input: Option<SendableRecordBatchStream>,
+    kept: Kept,
+    limits: Vec<u64>,
+    schema: SchemaRef,
+}
+
+impl Large {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.kept.next_completed_batch() {
+                return Ok(Some(batch));
+            }
+            let Some(input) = &mut self.input else { return Ok(None) };
+            match input.next().await {
+                Some(batch) => {
+                    self.kept.push_batch(let_through(&batch?, &self.limits, &self.schema)?)?;
+                }
+                None => {
+                    self.input = None;
+                    self.kept.finish()?;
+                }
+            }
+        }
+    }
+}
+
 impl DisplayAs for GroupGuardExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "GroupGuardExec: at_least={:?}", self.limits)
@@ -125,9 +158,11 @@ impl ExecutionPlan for GroupGuardExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, context)?;
-        let (limits, schema) = (self.limits.clone(), Arc::clone(&self.schema));
-        let batches = input.map(move |batch| let_through(&batch?, &limits, &schema));
+        let input = self.input.execute(partition, Arc::clone(&context))?;
+        let kept = Kept::new(Arc::clone(&self.schema), context.session_config().batch_size().max(1), None);
+        let large = Large { input: Some(input), kept, limits: self.limits.clone(), schema: Arc::clone(&self.schema) };
+        let batches =
+            stream::try_unfold(large, |mut large| async move { Ok(large.next().await?.map(|batch| (batch, large))) });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches)))
     }
 

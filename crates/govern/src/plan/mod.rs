@@ -4,6 +4,7 @@ mod access;
 mod aggregate_only;
 mod context;
 mod display;
+mod frames;
 mod functions;
 mod governed;
 mod guard;
@@ -203,6 +204,7 @@ impl Planner {
         context.add_relation_planner(Arc::clone(&travel) as _);
         let view = SqlToRel::new(context).sql_statement_to_plan(query.clone())?;
         travel.check()?;
+        let view = frames::of_peers(view)?;
         let mut parameters = params::parameters(&view)?;
         let schema = answer(&view, &parameters, context)?;
         let view = match params {

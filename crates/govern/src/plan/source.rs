@@ -97,6 +97,16 @@ impl ScanSource {
         &self.columns
     }
 
+    /// Whether both scans show the same rows and values: of one table in one version, by one decision.
+    pub fn shows_the_same(&self, other: &ScanSource) -> bool {
+        self.table.name == other.table.name
+            && self.version == other.version
+            && self.base == other.base
+            && self.columns == other.columns
+            && self.filter() == other.filter()
+            && self.decision.aggregation == other.decision.aggregation
+    }
+
     /// Whether the scan shows what was decided and nothing else.
     pub(crate) fn is_faithful(&self) -> bool {
         let decision = &self.decision;

@@ -1,7 +1,7 @@
 //! Queries: from, where, group by, having, windows, order by, limit, set operations, common table expressions, subqueries.
 
 use super::{Col, Generator, SCALARS, Scope, Ty};
-use crate::noninterference::mesh::TABLES;
+use crate::noninterference::tables::TABLES;
 
 /// A query, and what its columns are called and of which type.
 pub(super) struct Query {
@@ -44,7 +44,7 @@ impl Generator<'_> {
             let item = match self.rng.below(9) {
                 0 if types.is_none() && !self.common => self.window(&scope),
                 1 if types.is_none() && !self.common => self.call(None, &scope, 1),
-                2 if !self.common && self.rng.once_in(2) => {
+                2 if !self.common && self.rng.once_in(4) => {
                     self.fallible(ty, &scope, 1).unwrap_or_else(|| self.expr(ty, &scope, 0))
                 }
                 _ => self.expr(ty, &scope, 1),
@@ -52,7 +52,7 @@ impl Generator<'_> {
             items.push(format!("{item} AS {name}"));
             columns.push((name, ty));
         }
-        if types.is_none() && !self.common && self.rng.once_in(12) {
+        if types.is_none() && !self.common && self.rng.once_in(12) && scope.matched.is_empty() {
             items = vec!["*".to_owned()];
             columns = Vec::new();
         }
@@ -143,14 +143,14 @@ impl Generator<'_> {
         format!(" ORDER BY {first}{}", self.rng.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]))
     }
 
-    fn order_by_position(&mut self, items: usize) -> String {
+    pub(super) fn order_by_position(&mut self, items: usize) -> String {
         match self.common || items == 0 || !self.rng.once_in(3) {
             true => String::new(),
             false => format!(" ORDER BY {}{}", 1 + self.rng.below(items), self.rng.pick(&["", " DESC"])),
         }
     }
 
-    fn limit(&mut self) -> String {
+    pub(super) fn limit(&mut self) -> String {
         if self.common || !self.rng.once_in(4) {
             return String::new();
         }
@@ -183,7 +183,7 @@ impl Generator<'_> {
             let on = self.join_condition(&scope, &columns);
             from = format!("{from} {kind} {right} ON {on}");
             if !matches!(kind, "LEFT SEMI JOIN" | "LEFT ANTI JOIN") {
-                scope.columns.extend(columns.columns);
+                scope.and(columns);
             }
         }
         if !self.common && self.depth < 2 && self.rng.once_in(20) {
@@ -196,12 +196,7 @@ impl Generator<'_> {
 
     /// An equality, so that joins stay small; other conditions beside it.
     fn join_condition(&mut self, left: &Scope, right: &Scope) -> String {
-        let pairs: Vec<(&Col, &Col)> = left
-            .columns
-            .iter()
-            .flat_map(|a| right.columns.iter().map(move |b| (a, b)))
-            .filter(|(a, b)| a.ty == b.ty && matches!(a.ty, Ty::Int | Ty::Text | Ty::Date | Ty::Dec))
-            .collect();
+        let pairs = self.pairs(left, right, |ty| matches!(ty, Ty::Int | Ty::Text | Ty::Date | Ty::Dec));
         let on = match pairs.is_empty() {
             true => "1 = 0".to_owned(),
             false => {
@@ -216,7 +211,7 @@ impl Generator<'_> {
             }
         };
         let mut both = left.clone();
-        both.columns.extend(right.columns.iter().cloned());
+        both.and(right.clone());
         match self.rng.below(4) {
             0 => format!("{on} AND {}", self.predicate(&both, 2)),
             _ => on,
@@ -233,7 +228,7 @@ impl Generator<'_> {
                 }
                 let name = self.alias("q");
                 let columns = query.columns.into_iter().map(|(c, ty)| Col { sql: format!("{name}.{c}"), ty }).collect();
-                (format!("({}) AS {name}", query.sql), Scope { columns })
+                (format!("({}) AS {name}", query.sql), Scope::of(columns))
             }
             2 => {
                 let name = self.alias("v");
@@ -241,12 +236,12 @@ impl Generator<'_> {
                     (0..3).map(|_| format!("({}, {})", self.literal(Ty::Text), self.small())).collect();
                 let columns =
                     vec![Col { sql: format!("{name}.x"), ty: Ty::Text }, Col { sql: format!("{name}.y"), ty: Ty::Int }];
-                (format!("(VALUES {}) AS {name} (x, y)", rows.join(", ")), Scope { columns })
+                (format!("(VALUES {}) AS {name} (x, y)", rows.join(", ")), Scope::of(columns))
             }
             3 if !self.common => {
                 let name = self.alias("g");
                 let series = format!("generate_series({}, {}) AS {name} (n)", self.small(), 10 + self.rng.below(20));
-                (series, Scope { columns: vec![Col { sql: format!("{name}.n"), ty: Ty::Int }] })
+                (series, Scope::of(vec![Col { sql: format!("{name}.n"), ty: Ty::Int }]))
             }
             4 if !self.common => {
                 let name = self.alias("u");
@@ -260,16 +255,21 @@ impl Generator<'_> {
                 let list = (*self.rng.pick(&lists)).clone();
                 let ty = if list.ty == Ty::Longs { Ty::Int } else { Ty::Text };
                 let sql = format!("(SELECT unnest({}) AS x FROM shop.people AS {alias}) AS {name}", list.sql);
-                (sql, Scope { columns: vec![Col { sql: format!("{name}.x"), ty }] })
+                (sql, Scope::of(vec![Col { sql: format!("{name}.x"), ty }]))
+            }
+            5 if !self.common && nested => {
+                let name = self.alias("m");
+                let query = self.aggregated();
+                let columns = query.columns.into_iter().map(|(c, ty)| Col { sql: format!("{name}.{c}"), ty }).collect();
+                (format!("({}) AS {name}", query.sql), Scope::of(columns))
             }
             _ => self.base(),
         }
     }
 
-    fn base(&mut self) -> (String, Scope) {
+    pub(super) fn base(&mut self) -> (String, Scope) {
         let (table, alias) = (self.table(), self.alias("t"));
-        let columns = self.columns(table, &alias);
-        (format!("{} AS {alias}", TABLES[table].full_name()), Scope { columns })
+        (format!("{} AS {alias}", self.version_of(table)), self.scope(table, &alias))
     }
 
     /// A query of one row and column.
@@ -294,14 +294,31 @@ impl Generator<'_> {
         format!("(SELECT {value} FROM {from}{filter})")
     }
 
+    /// Columns of one type on both sides: those that can only be matched where there are some, those of one name more often than
+    /// not, for they have values in common.
+    pub(super) fn pairs<'s>(
+        &mut self,
+        left: &'s Scope,
+        right: &'s Scope,
+        fits: fn(Ty) -> bool,
+    ) -> Vec<(&'s Col, &'s Col)> {
+        let of = |left: &'s [Col], right: &'s [Col]| -> Vec<(&'s Col, &'s Col)> {
+            let each = left.iter().flat_map(|a| right.iter().map(move |b| (a, b)));
+            each.filter(|(a, b)| a.ty == b.ty && fits(a.ty)).collect()
+        };
+        let matched = of(&left.matched, &right.matched);
+        if !matched.is_empty() && self.rng.once_in(2) {
+            return matched;
+        }
+        let all = of(&left.columns, &right.columns);
+        let named = |col: &Col| col.sql.rsplit('.').next().map(str::to_owned);
+        let alike: Vec<_> = all.iter().copied().filter(|(a, b)| named(a) == named(b)).collect();
+        if alike.is_empty() || self.rng.once_in(4) { all } else { alike }
+    }
+
     /// An equality of a column within and a column without.
     fn correlation(&mut self, own: &Scope, outer: &Scope) -> String {
-        let pairs: Vec<(&Col, &Col)> = own
-            .columns
-            .iter()
-            .flat_map(|a| outer.columns.iter().map(move |b| (a, b)))
-            .filter(|(a, b)| a.ty == b.ty && !matches!(a.ty, Ty::Tags | Ty::Place))
-            .collect();
+        let pairs = self.pairs(own, outer, |ty| !matches!(ty, Ty::Tags | Ty::Place));
         if pairs.is_empty() {
             return self.predicate(own, 2);
         }
@@ -338,7 +355,10 @@ impl Generator<'_> {
             }
             _ => {
                 let ty = *self.rng.pick(&[Ty::Int, Ty::Text, Ty::Date]);
-                let (left, right) = (self.expr(ty, scope, 3), self.expr(ty, &own, 2));
+                let (left, right) = match (scope.matched.first(), own.matched.first()) {
+                    (Some(left), Some(right)) if self.rng.once_in(2) => (left.sql.clone(), right.sql.clone()),
+                    _ => (self.expr(ty, scope, 3), self.expr(ty, &own, 2)),
+                };
                 format!("{left} {not}IN (SELECT {right} FROM {from} WHERE {})", self.predicate(&own, 2))
             }
         };
@@ -369,7 +389,7 @@ impl Generator<'_> {
         }
         let (name, a, b) = (self.alias("w"), self.alias("a"), self.alias("b"));
         let (column, ty) = self.rng.pick(&common.columns).clone();
-        let scope = Scope { columns: vec![Col { sql: format!("{a}.{column}"), ty }] };
+        let scope = Scope::of(vec![Col { sql: format!("{a}.{column}"), ty }]);
         let body = match self.rng.below(3) {
             0 => format!("SELECT count(*) AS c FROM {name} AS {a} WHERE {}", self.predicate(&scope, 2)),
             1 => format!(
@@ -388,10 +408,10 @@ impl Generator<'_> {
         }
         let (table, name) = (self.table(), self.alias("r"));
         let columns = self.columns(table, "t");
-        let scope = Scope { columns: columns.clone() };
+        let scope = Scope::of(columns.clone());
         let start = self.expr(Ty::Int, &scope, 2);
         let step = self.rng.range(1, 9);
-        let from = TABLES[table].full_name();
+        let from = self.version_of(table);
         let sql = format!(
             "WITH RECURSIVE {name} (n) AS (SELECT CAST({start} AS BIGINT) FROM {from} AS t WHERE {} UNION ALL SELECT {name}.n + {step} FROM {name} WHERE {name}.n BETWEEN 0 AND 30) SELECT n AS c, count(*) AS k FROM {name} GROUP BY n ORDER BY 1",
             self.predicate(&scope, 2)

@@ -50,7 +50,11 @@ impl Generator<'_> {
             Ty::Dbl => format!("CAST({} AS DOUBLE)", rng.range(-40, 900) as f64 / 8.0),
             Ty::Dec => format!("CAST({}.{:02} AS DECIMAL(12,2))", rng.below(200), rng.below(100)),
             Ty::Date => format!("DATE '{}'", day(rng)),
-            Ty::Time => format!("TIME '{:02}:{:02}:00'", rng.below(24), rng.below(60)),
+            Ty::Time => {
+                let time = format!("TIME '{:02}:{:02}:00'", rng.below(24), rng.below(60));
+                // A column of times has microseconds, a literal nanoseconds, and the two cannot be compared.
+                if rng.once_in(8) { time } else { format!("arrow_cast({time}, 'Time64(Microsecond)')") }
+            }
             Ty::Ts => format!("TIMESTAMP '{} {:02}:30:00'", day(rng), rng.below(24)),
             Ty::Tz => format!("CAST('{}T{:02}:30:00Z' AS TIMESTAMP WITH TIME ZONE)", day(rng), rng.below(24)),
             Ty::Text => {
@@ -70,7 +74,7 @@ impl Generator<'_> {
 
     fn compound(&mut self, ty: Ty, scope: &Scope, depth: usize) -> String {
         if !self.common
-            && self.rng.once_in(6)
+            && self.rng.once_in(10)
             && let Some(fallible) = self.fallible(ty, scope, depth)
         {
             return fallible;
@@ -184,7 +188,7 @@ impl Generator<'_> {
             let (left, right) = (self.predicate(scope, depth + 1), self.predicate(scope, depth + 1));
             return format!("({left} {} {right})", self.rng.pick(&["AND", "OR"]));
         }
-        if !self.common && self.rng.once_in(14) {
+        if !self.common && self.rng.once_in(28) {
             let fallible = *self.rng.pick(&[Ty::Int, Ty::Int, Ty::Date, Ty::Dec, Ty::Dbl, Ty::Bool]);
             if let Some(left) = self.fallible(fallible, scope, depth + 1) {
                 return match fallible {
@@ -237,7 +241,7 @@ impl Generator<'_> {
     }
 
     pub(super) fn comparison(&mut self) -> &'static str {
-        self.rng.pick::<&str>(&["=", "<>", "<", "<=", ">", ">="])
+        self.rng.pick::<&str>(&["=", "<>", "<>", "<", "<=", "<=", ">", ">=", ">="])
     }
 
     pub(super) fn small(&mut self) -> String {

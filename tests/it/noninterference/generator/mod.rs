@@ -4,15 +4,19 @@
 //! pattern that comes from data), because an error that depends on a hidden value is the oldest oracle there is. Functions come from
 //! the registry of the session (`functions.rs`): a new one is called as soon as it exists.
 
+mod aggregates;
 mod clauses;
 mod exprs;
 mod functions;
+mod parameters;
 mod statements;
+mod versions;
 
 use arrow::array::RecordBatch;
 
-use super::mesh::{Principal, Role, Shown, TABLES};
+use super::mesh::{Principal, Purpose, Shown};
 use super::rng::Rng;
+use super::tables::{Role, TABLES};
 use super::values::Kind;
 
 /// What is asked.
@@ -20,6 +24,8 @@ use super::values::Kind;
 pub enum Ask {
     /// A statement.
     Sql(String),
+    /// The schema of a statement's answer, without the answer.
+    Schema(String),
     /// A prepared statement, and what is bound to it.
     Prepared(String, RecordBatch),
     /// A command of Flight SQL, encoded, and its name.
@@ -31,6 +37,7 @@ impl Ask {
     pub fn text(&self) -> String {
         match self {
             Ask::Sql(sql) => sql.clone(),
+            Ask::Schema(sql) => format!("GetSchema {sql}"),
             Ask::Prepared(sql, batch) => format!("{sql} -- bound: {:?}", batch.columns()),
             Ask::Command(name, _) => name.clone(),
         }
@@ -107,6 +114,19 @@ struct Col {
 #[derive(Debug, Clone, Default)]
 struct Scope {
     columns: Vec<Col>,
+    /// Columns that may be matched and not be named elsewhere.
+    matched: Vec<Col>,
+}
+
+impl Scope {
+    fn of(columns: Vec<Col>) -> Self {
+        Self { columns, matched: Vec::new() }
+    }
+
+    fn and(&mut self, other: Scope) {
+        self.columns.extend(other.columns);
+        self.matched.extend(other.matched);
+    }
 }
 
 struct Generator<'a> {
@@ -130,7 +150,14 @@ impl Generator<'_> {
     fn table(&mut self) -> usize {
         let weights: &[(usize, Role)] = match self.common {
             true => &[(8, Role::Governed), (3, Role::Unfiltered), (2, Role::Open)],
-            false => &[(40, Role::Governed), (12, Role::Unfiltered), (9, Role::Open), (2, Role::Empty)],
+            false => &[
+                (40, Role::Governed),
+                (12, Role::Unfiltered),
+                (9, Role::Open),
+                (2, Role::Empty),
+                (if self.principal.purpose == Purpose::Held { 5 } else { 1 }, Role::Purposed),
+                (if self.principal.glass { 5 } else { 1 }, Role::Sealed),
+            ],
         };
         let total: usize = weights.iter().map(|(weight, _)| weight).sum();
         let mut at = self.rng.below(total);
@@ -146,10 +173,18 @@ impl Generator<'_> {
         *self.rng.pick(&of_role)
     }
 
-    /// The columns of a table that exist for the principal, under an alias.
+    /// What can be said of a table under an alias.
+    fn scope(&self, table: usize, alias: &str) -> Scope {
+        let shown = TABLES[table].columns.iter().zip(&self.principal.shown[table]);
+        let matched = shown.filter(|(_, shown)| **shown == Shown::JoinOnly && !self.common);
+        let matched = matched.map(|((name, kind), _)| Col { sql: format!("{alias}.{name}"), ty: Ty::from(*kind) });
+        Scope { columns: self.columns(table, alias), matched: matched.collect() }
+    }
+
+    /// The columns of a table that the principal may use as it likes, under an alias.
     fn columns(&self, table: usize, alias: &str) -> Vec<Col> {
         let shown = TABLES[table].columns.iter().zip(&self.principal.shown[table]);
-        let seen = shown.filter(|(_, shown)| **shown != Shown::Denied);
+        let seen = shown.filter(|(_, shown)| !matches!(shown, Shown::Denied | Shown::JoinOnly));
         let seen = seen.filter(|((_, kind), _)| !self.common || plain(*kind));
         seen.map(|((name, kind), _)| Col { sql: format!("{alias}.{name}"), ty: Ty::from(*kind) }).collect()
     }

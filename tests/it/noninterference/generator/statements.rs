@@ -1,8 +1,5 @@
 //! Statements of all kinds, and the commands of Flight SQL.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_flight::sql::{
     Any, CommandGetCatalogs, CommandGetCrossReference, CommandGetDbSchemas, CommandGetExportedKeys,
     CommandGetImportedKeys, CommandGetPrimaryKeys, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
@@ -11,32 +8,50 @@ use arrow_flight::sql::{
 use prost::Message;
 
 use super::{Ask, Generator, Scope, Ty};
-use crate::noninterference::mesh::{Role, TABLES};
+use crate::noninterference::tables::{Role, TABLES};
 
 impl Generator<'_> {
     /// Anything that can be asked.
     pub(super) fn statement(&mut self) -> Ask {
         match self.rng.below(100) {
             0..=4 => {
-                Ask::Sql(format!("EXPLAIN {}{}", if self.rng.once_in(4) { "VERBOSE " } else { "" }, self.query().sql))
+                let how = *self.rng.pick(&["", "", "", "VERBOSE "]);
+                Ask::Sql(format!("EXPLAIN {how}{}", self.any_query()))
             }
-            5..=18 => Ask::Sql(self.oracle()),
-            19..=30 => Ask::Sql(self.functions()),
-            31..=34 => Ask::Sql(self.metadata()),
-            35..=38 => self.prepared(),
-            39..=40 => self.command(),
-            41..=45 => Ask::Sql(self.elsewhere()),
-            46..=47 => Ask::Sql(self.refused()),
+            5..=7 => Ask::Sql(format!("EXPLAIN ACCESS {}", self.any_query())),
+            8..=17 => Ask::Sql(self.oracle()),
+            18..=27 => Ask::Sql(self.functions()),
+            28..=31 => Ask::Sql(self.metadata()),
+            32..=36 => self.prepared(),
+            37..=38 => self.command(),
+            39..=42 => Ask::Sql(self.elsewhere()),
+            43..=44 => Ask::Sql(self.refused()),
+            45..=51 => Ask::Sql(self.aggregated().sql),
+            52 => Ask::Schema(self.any_query()),
             _ => Ask::Sql(self.query().sql),
         }
     }
 
-    fn scan(&mut self) -> (String, Scope) {
+    fn any_query(&mut self) -> String {
+        match self.rng.below(8) {
+            0 => self.aggregated().sql,
+            1 => self.elsewhere(),
+            _ => self.query().sql,
+        }
+    }
+
+    /// A table that has ids, and its name in FROM.
+    pub(super) fn scanned(&mut self) -> (usize, String) {
         let mut table = self.table();
         while TABLES[table].index("id").is_none() {
             table = self.table();
         }
-        (TABLES[table].full_name(), Scope { columns: self.columns(table, "t") })
+        (table, self.version_of(table))
+    }
+
+    fn scan(&mut self) -> (String, Scope) {
+        let (table, from) = self.scanned();
+        (from, self.scope(table, "t"))
     }
 
     /// One expression that may fail, in every place where expressions stand.
@@ -134,17 +149,32 @@ impl Generator<'_> {
     /// Tables that cannot be read, or are not there.
     fn elsewhere(&mut self) -> String {
         let unread = TABLES.iter().filter(|table| {
-            matches!(table.role, Role::Locked | Role::Hidden | Role::Withheld | Role::Broken | Role::Empty)
+            matches!(
+                table.role,
+                Role::Locked
+                    | Role::Hidden
+                    | Role::Withheld
+                    | Role::Broken
+                    | Role::Empty
+                    | Role::Purposed
+                    | Role::Sealed
+                    | Role::Grouped
+                    | Role::Tiny
+            )
         });
         let mut names: Vec<String> = unread.map(|table| table.full_name()).collect();
         names.extend(["ghost.only", "ghost.nothing", "shop.Events", "shop.broken", "shop.broken"].map(str::to_owned));
         let name = self.rng.pick(&names).clone();
-        match self.rng.below(6) {
-            0 => format!("SELECT count(*) FROM {name}"),
+        let is_grouped = TABLES.iter().any(|table| table.role == Role::Grouped && table.full_name() == name);
+        match self.rng.below(8) {
+            // The total of a table less its large groups tells of the small ones, and is not prevented.
+            0 if !is_grouped => format!("SELECT count(*) FROM {name}"),
             1 => format!("SELECT secret FROM {name} WHERE level > 3"),
             2 => format!("SELECT t.id FROM shop.events AS t WHERE t.id IN (SELECT id FROM {name})"),
             3 => format!("SELECT max(level) FROM {name}"),
             4 => "SELECT nosuch FROM shop.events".into(),
+            5 => format!("SELECT level, id FROM {name} WHERE id > {}", self.small()),
+            6 => format!("SELECT a.level FROM {name} AS a JOIN shop.plain AS b ON a.id = b.id"),
             _ => format!("SELECT * FROM {name} ORDER BY level LIMIT 3"),
         }
     }
@@ -152,6 +182,16 @@ impl Generator<'_> {
     /// What is not served.
     fn refused(&mut self) -> String {
         let inner = self.query().sql;
+        let (table, from) = self.scanned();
+        if let Some(only) = self.scope(table, "t").matched.first() {
+            return match self.rng.below(5) {
+                0 => format!("SELECT {} FROM {from} AS t", only.sql),
+                1 => format!("SELECT t.id FROM {from} AS t WHERE {} > 'B-1'", only.sql),
+                2 => format!("SELECT count(*) FROM {from} AS t GROUP BY {}", only.sql),
+                3 => format!("SELECT t.id FROM {from} AS t ORDER BY {} LIMIT 1", only.sql),
+                _ => format!("SELECT t.id FROM {from} AS t JOIN (VALUES ('B-1')) AS v (x) ON {} = v.x", only.sql),
+            };
+        }
         match self.rng.below(8) {
             0 => format!("CREATE VIEW v AS {inner}"),
             1 => format!("COPY ({inner}) TO 'out.parquet'"),
@@ -162,25 +202,6 @@ impl Generator<'_> {
             6 => inner.chars().take(inner.len() / 2).collect(),
             _ => "SET purpose = 'audit'".into(),
         }
-    }
-
-    fn prepared(&mut self) -> Ask {
-        let (from, scope) = self.scan();
-        let text = self.literal(Ty::Text).trim_matches('\'').to_owned();
-        let number = self.rng.range(-2, 200);
-        let columns: Vec<(&str, ArrayRef)> =
-            vec![("1", Arc::new(StringArray::from(vec![text]))), ("2", Arc::new(Int64Array::from(vec![number])))];
-        let batch = RecordBatch::try_from_iter(columns).unwrap();
-        let (left, int) = (self.expr(Ty::Text, &scope, 3), self.expr(Ty::Int, &scope, 3));
-        let sql = match self.rng.below(4) {
-            0 => format!("SELECT t.id, {left} AS x FROM {from} AS t WHERE {left} = $1 OR {int} > $2"),
-            1 => format!("SELECT count(*) FROM {from} AS t WHERE {left} LIKE $1 OR CAST({left} AS BIGINT) = $2"),
-            2 => format!("SELECT {int} / $2 AS x, {left} || $1 AS y FROM {from} AS t"),
-            _ => format!(
-                "SELECT {left} AS x, count(*) FROM {from} AS t WHERE {int} >= $2 GROUP BY 1 HAVING max({left}) <> $1"
-            ),
-        };
-        Ask::Prepared(sql, batch)
     }
 
     fn command(&mut self) -> Ask {
