@@ -22,6 +22,7 @@ import mesh
 from engines import Flight, InProcess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+REST = 5  # seconds
 POINT = "SELECT c_custkey, c_name, c_phone, c_mktsegment FROM {customer} WHERE c_custkey = {key}"
 
 
@@ -228,7 +229,9 @@ def report(result):
         lines += ["", "| SELECT * FROM lineitem | rows/s | CPU s | first batch ms |", "|---|--:|--:|--:|"]
         lines += [f"| {n} | {r['rows_per_s']:,.0f} | {r['cpu']:.2f} | {r['first_batch_s'] * 1e3:.0f} |" for n, r in result["transfer"].items()]
     if "rss_mib" in result:
-        lines += ["", "| resident after all, MiB | |", "|---|--:|"] + [f"| {n} | {r:.0f} |" for n, r in result["rss_mib"].items()]
+        moments = list(result["rss_mib"])
+        lines += ["", "| resident, MiB | " + " | ".join(moments) + " |", "|---|" + "--:|" * len(moments)]
+        lines += [f"| {n} | " + " | ".join(f"{result['rss_mib'][m][n]:.0f}" for m in moments) + " |" for n in result["rss_mib"][moments[0]]]
     return "\n".join(lines)
 
 
@@ -262,11 +265,18 @@ def main():
             engines["sail"] = Flight(f"grpc://127.0.0.1:{sail_port}", sail.pid, {t: t for t in tables}, init=init)
         result = {"scale": scale, "threads": threads}
         servers = {n: e for n, e in engines.items() if isinstance(e, Flight)}
+        processes = {n: e for n, e in engines.items() if n != "portcullis, policies"}
+        resident = result["rss_mib"] = {}
+
+        def note_memory(moment):
+            resident[moment] = {n: e.rss() / 2**20 for n, e in processes.items()}
+
         if "tpch" in a.only:
             result["tpch"] = tpch(engines, a.repetitions)
+            note_memory("after the 22 queries")
         if "transfer" in a.only:
-            result["transfer"] = transfer({n: e for n, e in engines.items() if n != "portcullis, policies"}, a.repetitions)
-        result["rss_mib"] = {n: e.rss() / 2**20 for n, e in engines.items() if n != "portcullis, policies"}
+            result["transfer"] = transfer(processes, a.repetitions + 2)
+            note_memory("after SELECT *")
         if "latency" in a.only:
             result["latency"] = latency(servers, a.count)
         if "stages" in a.only:
@@ -277,6 +287,9 @@ def main():
             result["startup"] = [startup(a.binary, a.home, contracts, a.repetitions) for contracts in (100, 1000)]
         if "concurrency" in a.only:
             result["concurrency"] = concurrency(servers, a.seconds)
+        time.sleep(REST)
+        note_memory(f"after all and {REST} s of rest")
+        resident["peak"] = {n: e.peak() / 2**20 for n, e in processes.items()}
         result["load_average"] = os.getloadavg()
         json.dump(result, open(f"{a.home}/result.json", "w"), indent=1)
         print(report(result))

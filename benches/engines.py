@@ -66,6 +66,15 @@ class Flight:
     def rss(self):
         return psutil.Process(self.pid).memory_info().rss
 
+    def peak(self):
+        return _peak(self.pid)
+
+
+def _peak(pid):
+    """Bytes that a process had resident at most."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
 
 def _statement(sql):
     """`CommandStatementQuery` of Flight SQL, packed as protobuf's `Any`."""
@@ -111,7 +120,10 @@ def _duckdb(tables, threads):
 def _serve(make, tables, threads, pipe):
     query, batches = make(tables, threads)
     while True:
-        what, sql = pipe.recv()
+        try:
+            what, sql = pipe.recv()
+        except EOFError:  # the parent is done
+            return
         try:
             if what == "query":
                 pipe.send(query(sql))
@@ -156,3 +168,6 @@ class InProcess:
 
     def rss(self):
         return psutil.Process(self.process.pid).memory_info().rss
+
+    def peak(self):
+        return _peak(self.process.pid)

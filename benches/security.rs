@@ -1,6 +1,6 @@
 //! What security costs, by itself: decisions, the keyed hash, scrubbing, and governed against hand-written queries.
 //!
-//! `cargo bench --workspace --bench security` measures (and builds in release); `cargo test --workspace --bench security`
+//! `cargo bench --package portcullis-tests --bench security` measures (and builds in release); `cargo test --workspace --bench security`
 //! runs the same code in a development build, where only that it runs means anything. Names of sections as arguments run
 //! those alone. Each line is a figure, its aim, and whether it is met; the best of several rounds counts, and ratios are
 //! of rounds that took turns.
@@ -8,6 +8,8 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +17,8 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type};
+use arrow_flight::FlightData;
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -252,12 +254,40 @@ async fn send(file: &Path, scrubbed: bool) -> usize {
         Ok(if scrubbed { scrub(&batch, &wire).unwrap() } else { batch })
     });
     let encoder = FlightDataEncoderBuilder::new().build(futures::stream::iter(batches));
-    encoder.try_fold(0, async |bytes, message| Ok(bytes + message.data_body.len())).await.unwrap()
+    // Over a socket, because what is not scrubbed is more to send.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut taken = listener.accept().unwrap().0;
+        let (mut buffer, mut total) = (vec![0; 256 << 10], 0);
+        loop {
+            match taken.read(&mut buffer).unwrap() {
+                0 => return total,
+                read => total += read,
+            }
+        }
+    });
+    let sent = |message: FlightData| {
+        socket.write_all(&message.data_header).and_then(|()| socket.write_all(&message.data_body)).unwrap();
+    };
+    encoder.map_ok(sent).try_collect::<()>().await.unwrap();
+    drop(socket);
+    reader.join().unwrap()
 }
 
 // ---- governed against hand-written -------------------------------------------------------------------------------
 
-/// The demo mesh through the gateway, and the same questions written by hand over the same files.
+/// Everything to everybody.
+const ALL: &str = r#"
+@id("all") permit (
+    principal,
+    action in [Action::"discover", Action::"query", Action::"readRow", Action::"viewClear"],
+    resource
+);
+"#;
+
+/// The demo mesh as its policies show it, and the same questions with the policies' conditions written by hand, asked of the same
+/// gateway by somebody who sees everything.
 async fn governed() {
     let directory = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -268,15 +298,20 @@ async fn governed() {
         std::fs::copy(root.join(name), directory.path().join(name)).unwrap();
     }
     portcullis::demo::lake::ensure(directory.path(), scaled(1_000_000) as u64, true).await.unwrap();
-    let mut config = Config::load(directory.path()).unwrap();
-    config.catalogue.watch = false;
-    let gateway = Gateway::open(directory.path(), config).await.unwrap();
-    let session = gateway.local_session("ana").unwrap();
-    let by_hand = SessionContext::new_with_config(SessionConfig::new());
-    by_hand.sql("SET datafusion.execution.parquet.pushdown_filters = true").await.unwrap();
-    let files = directory.path().join(portcullis::demo::lake::LAKE).join("orders/order_events/data");
-    let files = files.canonicalize().unwrap().display().to_string();
-    by_hand.register_parquet("events", &files, ParquetReadOptions::default()).await.unwrap();
+    let open = async |audit: &str| {
+        let mut config = Config::load(directory.path()).unwrap();
+        config.catalogue.watch = false;
+        config.audit.dir = audit.into();
+        let gateway = Gateway::open(directory.path(), config).await.unwrap();
+        let session = gateway.local_session("ana").unwrap();
+        (gateway, session)
+    };
+    let (gateway, session) = open("audit-governed").await;
+    let policies = directory.path().join("policies");
+    std::fs::remove_dir_all(&policies).unwrap();
+    std::fs::create_dir(&policies).unwrap();
+    std::fs::write(policies.join("all.cedar"), ALL).unwrap();
+    let (open_gateway, anybody) = open("audit-by-hand").await;
     let columns = "order_id, event_ts, event_type, region, channel, product_id, quantity, amount, currency, coupon";
     for (name, question) in [
         ("all rows", format!("SELECT {columns} FROM {{}}")),
@@ -287,11 +322,12 @@ async fn governed() {
     ] {
         let ours = question.replace("{}", "orders.order_events");
         // What ana's policy says, as somebody would write it.
-        let theirs = question.replace("{}", "(SELECT * FROM events WHERE region = 'EU') AS events");
+        let theirs = question.replace("{}", "(SELECT * FROM orders.order_events WHERE region = 'EU') AS events");
         let (mut governed, mut plain) = (f64::MAX, f64::MAX);
         for _ in 0..7 {
             let began = cpu();
-            let rows: Vec<RecordBatch> = by_hand.sql(&theirs).await.unwrap().collect().await.unwrap();
+            let stream = open_gateway.query(&anybody, &theirs, None).await.unwrap();
+            let rows: Vec<RecordBatch> = stream.try_collect().await.unwrap();
             plain = plain.min(cpu() - began);
             let began = cpu();
             let stream = gateway.query(&session, &ours, None).await.unwrap();
@@ -301,11 +337,12 @@ async fn governed() {
             assert_eq!(count(&rows), count(&answer), "{question}");
         }
         println!("{name:<20} governed {governed:>8.3} CPU s, by hand {plain:>8.3} CPU s");
-        if plain >= 0.05 {
+        if plain >= 0.02 {
             report(&format!("governed / by hand, CPU: {name}"), governed / plain, "times", 1.03, true);
         }
     }
     gateway.shutdown().await;
+    open_gateway.shutdown().await;
 }
 
 /// CPU seconds of this process so far.

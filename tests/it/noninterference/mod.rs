@@ -15,6 +15,7 @@ mod run;
 mod shrink;
 mod tables;
 mod values;
+#[cfg(debug_assertions)]
 mod weakened;
 mod wire;
 mod worlds;

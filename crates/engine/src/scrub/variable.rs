@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, GenericByteArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ByteView, GenericByteArray, GenericByteViewArray};
 use datafusion::arrow::buffer::{Buffer, OffsetBuffer};
 use datafusion::arrow::datatypes::{ArrowNativeType, ByteArrayType, ByteViewType};
 use datafusion::arrow::error::ArrowError;
@@ -45,31 +45,52 @@ pub(super) fn views<V: ByteViewType, T: ByteArrayType>(
     slots: &Slots,
 ) -> Result<ArrayRef, ArrowError> {
     let typed = array.as_byte_view::<V>();
-    let buffers = typed.data_buffers();
-    let total = typed.lengths().map(|len| len as usize).sum::<usize>();
-    let mut kept = Kept::<T>::with_capacity(typed.len(), total + INLINE);
-    let mut copy = |view: u128, visible: bool| {
+    let rows = typed.len();
+    // Where nothing is visible, an empty view.
+    let shown = |(view, visible): (&u128, bool)| if visible { *view } else { 0 };
+    match &slots.visible {
+        None => laid_out::<V, T>(typed, typed.views().iter().copied(), slots, rows),
+        Some(visible) => laid_out::<V, T>(typed, typed.views().iter().zip(visible.iter()).map(shown), slots, rows),
+    }
+}
+
+/// The values of `views` one after the other: their ends first, so that each is copied to its place in memory that is there already.
+fn laid_out<V: ByteViewType, T: ByteArrayType>(
+    array: &GenericByteViewArray<V>,
+    views: impl Iterator<Item = u128> + Clone,
+    slots: &Slots,
+    rows: usize,
+) -> Result<ArrayRef, ArrowError> {
+    let mut offsets = Vec::with_capacity(rows + 1);
+    offsets.push(T::Offset::default());
+    let mut total = 0;
+    offsets.extend(views.clone().map(|view| {
+        total += ByteView::from(view).length as usize;
+        T::Offset::usize_as(total)
+    }));
+    if T::Offset::from_usize(total).is_none() {
+        return Err(ArrowError::OffsetOverflowError(total));
+    }
+    let (buffers, mut start) = (array.data_buffers(), 0);
+    let mut values = vec![0; total + INLINE];
+    for view in views {
         let ByteView { length, buffer_index, offset, .. } = ByteView::from(view);
-        let len = if visible { length as usize } else { 0 };
+        let (len, offset) = (length as usize, offset as usize);
+        let space = if len <= INLINE { INLINE } else { len };
+        let place = values.get_mut(start..start + space).ok_or_else(malformed)?;
         if len <= INLINE {
-            // A copy of constant length, then cut: several times as fast as one of variable length.
-            let end = kept.values.len() + len;
+            // A copy of constant length is several times as fast; what is too much, the next value overwrites or the end cuts off.
             let [_, _, _, _, inline @ ..] = view.to_le_bytes();
-            kept.values.extend_from_slice(&inline);
-            kept.values.truncate(end);
+            place.copy_from_slice(&inline);
         } else {
             let buffer = buffers.get(buffer_index as usize).ok_or_else(malformed)?;
-            kept.values.extend_from_slice(slice(buffer, offset as usize, offset as usize + len)?);
+            place.copy_from_slice(slice(buffer, offset, offset + len)?);
         }
-        kept.push_end(kept.values.len())
-    };
-    match &slots.visible {
-        None => typed.views().iter().try_for_each(|view| copy(*view, true))?,
-        Some(visible) => {
-            typed.views().iter().zip(visible.iter()).try_for_each(|(view, visible)| copy(*view, visible))?;
-        }
+        start += len;
     }
-    kept.finish(typed.len(), slots)
+    values.truncate(total);
+    let offsets = OffsetBuffer::new(offsets.into());
+    Ok(Arc::new(GenericByteArray::<T>::try_new(offsets, Buffer::from_vec(values), slots.written.clone())?))
 }
 
 fn slice(buffer: &Buffer, start: usize, end: usize) -> Result<&[u8], ArrowError> {
