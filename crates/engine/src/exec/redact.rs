@@ -19,6 +19,7 @@ use tokio::task::JoinError;
 use crate::EngineError;
 use crate::Guards;
 use crate::barrier::GovernedScan;
+use crate::tables::named::OfFile;
 
 /// Whether the log may have what errors quote: values of rows that nobody may see. In the configuration of a session.
 #[derive(Debug, Clone, Copy)]
@@ -173,14 +174,19 @@ fn has_correlation(plan: &LogicalPlan) -> bool {
 
 /// An error from below a barrier, where rows and values are hidden: what it was is said in terms of the table alone.
 pub(crate) fn below(table: &str, error: &DataFusionError) -> EngineError {
-    match root(error) {
+    let (root, file) = root(error);
+    let of_file = |message: &str| match file {
+        Some(file) => format!("{message}: `{file}`"),
+        None => message.to_owned(),
+    };
+    match root {
         Root::Engine(error) => error,
-        Root::Store(message) => EngineError::Unavailable { table: table.into(), message: message.into() },
+        Root::Store(message) => EngineError::Unavailable { table: table.into(), message: of_file(message) },
         Root::Exhausted => EngineError::ResourceExhausted("memory or spill space"),
         Root::Cancelled => EngineError::Cancelled,
         Root::Other => EngineError::Corrupt {
             table: table.into(),
-            message: "its data does not have the form that its metadata says".into(),
+            message: of_file("its data does not have the form that its metadata says"),
         },
     }
 }
@@ -201,29 +207,34 @@ enum Root {
     Other,
 }
 
-fn root(error: &DataFusionError) -> Root {
+/// What was the cause, and in which file.
+fn root(error: &DataFusionError) -> (Root, Option<String>) {
     if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)) {
-        return Root::Exhausted;
+        return (Root::Exhausted, None);
     }
+    let mut file = None;
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<EngineError>() {
-            return Root::Engine(error.clone());
+            return (Root::Engine(error.clone()), None);
+        }
+        if let Some(of) = error.downcast_ref::<OfFile>() {
+            file.clone_from(&of.name);
         }
         if let Some(error) = error.downcast_ref::<object_store::Error>() {
-            return Root::Store(store(error));
+            return (Root::Store(store(error)), file);
         }
         if error.is::<std::io::Error>() {
-            return Root::Store("its store could not be read");
+            return (Root::Store("its store could not be read"), file);
         }
         if let Some(join) = error.downcast_ref::<JoinError>()
             && join.is_cancelled()
         {
-            return Root::Cancelled;
+            return (Root::Cancelled, None);
         }
         next = error.source();
     }
-    Root::Other
+    (Root::Other, file)
 }
 
 fn store(error: &object_store::Error) -> &'static str {

@@ -29,9 +29,16 @@ pub(super) enum DeleteSource {
         path: Path,
         /// Part of it.
         range: Range<u64>,
+        /// How many rows it names.
+        rows: Option<u64>,
     },
     /// A bitmap in the log itself.
-    Inline(Bytes),
+    Inline {
+        /// It.
+        bytes: Bytes,
+        /// How many rows it names.
+        rows: Option<u64>,
+    },
     /// A Parquet file of data file names and row numbers.
     Positions(Path),
 }
@@ -41,17 +48,29 @@ pub(super) type Positions = HashMap<String, RoaringTreemap>;
 
 /// A bitmap that is a part of a file.
 pub(super) async fn load_vector(root: &TableRoot, path: &Path, range: &Range<u64>) -> Result<RoaringTreemap, Fault> {
-    let bytes =
-        root.store.get_range(path, range.clone()).await.map_err(|error| Fault::store(&root.root.connection, &error))?;
-    let length = bytes.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize).ok_or_else(damaged)?;
-    let bitmap = bytes.get(4..4 + length).ok_or_else(damaged)?;
+    let bytes = match root.store.get_range(path, range.clone()).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let is_short = root.store.head(path).await.is_ok_and(|found| found.size < range.end);
+            let fault = if is_short { damaged() } else { Fault::store(&root.root.connection, &error) };
+            return Err(fault.in_file(path.as_ref()));
+        }
+    };
+    let here = || damaged().in_file(path.as_ref());
+    let length = bytes.first_chunk::<4>().map(|length| u32::from_be_bytes(*length) as usize).ok_or_else(here)?;
+    let bitmap = bytes.get(4..4 + length).ok_or_else(here)?;
     if let Some(sum) = bytes.get(4 + length..8 + length) {
-        let expected = sum.first_chunk::<4>().map(|sum| u32::from_be_bytes(*sum)).ok_or_else(damaged)?;
+        let expected = sum.first_chunk::<4>().map(|sum| u32::from_be_bytes(*sum)).ok_or_else(here)?;
         if crc32(bitmap) != expected {
-            return Err(damaged());
+            return Err(here());
         }
     }
-    parse_bitmap(bitmap)
+    parse_bitmap(bitmap).map_err(|fault| fault.in_file(path.as_ref()))
+}
+
+/// A bitmap, if it names as many rows as the metadata says.
+pub(super) fn of_rows(bitmap: RoaringTreemap, rows: Option<u64>) -> Result<RoaringTreemap, Fault> {
+    if rows.is_none_or(|rows| rows == bitmap.len()) { Ok(bitmap) } else { Err(damaged()) }
 }
 
 /// A bitmap with its magic number.
@@ -80,7 +99,7 @@ pub(super) async fn load_positions(root: &TableRoot, path: &Path) -> Result<Posi
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let bytes = root.store.get(path).await.map_err(failed)?.bytes().await.map_err(failed)?;
     let parsed = tokio::task::spawn_blocking(move || parse_positions(bytes)).await;
-    parsed.unwrap_or_else(|_| Err(broken()))
+    parsed.unwrap_or_else(|_| Err(broken())).map_err(|fault| fault.in_file(path.as_ref()))
 }
 
 fn broken() -> Fault {

@@ -4,6 +4,7 @@ use std::error::Error as _;
 
 use datafusion::error::DataFusionError;
 
+use super::named::shown;
 use crate::EngineError;
 
 /// Why a table cannot be opened, planned or read. Texts never hold a credential, an object's path or a value.
@@ -40,6 +41,15 @@ impl Fault {
         }
     }
 
+    /// The same, of this file, as far as its name may be told.
+    pub(super) fn in_file(self, path: &str) -> Fault {
+        tracing::warn!(file = path, fault = ?self, "a file of a table cannot be read");
+        match (self, shown(path)) {
+            (Fault::Corrupt(message), Some(name)) => Fault::Corrupt(format!("{message}: `{name}`")),
+            (fault, _) => fault,
+        }
+    }
+
     /// The same, in DataFusion's wrapping.
     pub(super) fn external(self, table: &str) -> DataFusionError {
         DataFusionError::External(Box::new(self.at(table)))
@@ -50,8 +60,9 @@ impl Fault {
         tracing::warn!(connection, %error, "the store failed");
         use object_store::Error as E;
         match error {
-            E::NotFound { .. } => {
-                Fault::Absent(format!("a file of it is not in the store of connection `{connection}`"))
+            E::NotFound { path, .. } => {
+                let name = shown(path).map(|name| format!(": `{name}`")).unwrap_or_default();
+                Fault::Absent(format!("a file of it is not in the store of connection `{connection}`{name}"))
             }
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
                 Fault::Refused(format!("the store of connection `{connection}` refused the gateway's credentials"))

@@ -12,6 +12,7 @@ mod deletes;
 mod delta_log;
 mod fault;
 mod iceberg_log;
+pub(crate) mod named;
 mod plan;
 mod provider;
 mod prune;

@@ -18,6 +18,7 @@ use super::bind::Column;
 use super::deletes::DeleteSource;
 use super::fault::Fault;
 use super::prune::Part;
+use super::reader::RowsOfFile;
 
 /// Column of a scan that tells when its file was added, for equality deletes.
 pub(super) const SEQUENCE: &str = "__portcullis_sequence";
@@ -39,8 +40,10 @@ pub(super) struct FilePlan {
 
 impl FilePlan {
     /// A plan of these.
-    pub(super) fn new(layouts: Vec<Layout>, files: Vec<PlannedFile>, equality: Vec<EqualityDeletes>) -> Self {
+    pub(super) fn new(layouts: Vec<Layout>, mut files: Vec<PlannedFile>, equality: Vec<EqualityDeletes>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
+        // As scans order them: to sort again what is sorted costs a query little.
+        files.sort_by(|one, other| one.file.path().cmp(other.file.path()));
         Self { id: NEXT.fetch_add(1, Ordering::Relaxed), layouts, files, equality }
     }
 
@@ -186,7 +189,10 @@ impl RawFile {
         let mut file = PartitionedFile::new_from_meta(meta);
         file.partition_values = values;
         file.statistics = Some(Arc::new(self.statistics(layout)));
-        Ok(file)
+        Ok(match self.rows {
+            Some(rows) => file.with_extension(RowsOfFile(rows)),
+            None => file,
+        })
     }
 
     fn statistics(&self, layout: &Layout) -> Statistics {

@@ -20,12 +20,12 @@ use roaring::RoaringTreemap;
 
 use super::bind::Column;
 use super::cache::Caches;
-use super::deletes::{DeleteSource, load_positions, load_vector, parse_bitmap, selection};
+use super::deletes::{DeleteSource, load_positions, load_vector, of_rows, parse_bitmap, selection};
 use super::delta_log::{self, DeltaTable};
 use super::fault::Fault;
 use super::iceberg_log::{self, IcebergTable};
 use super::plan::{FilePlan, PlannedFile};
-use super::prune::{Facts, may_match};
+use super::prune::{Facts, Pruner};
 use super::scan::{Scan, unite};
 use super::store::TableRoot;
 
@@ -119,21 +119,9 @@ impl SnapshotProvider {
             .map_err(|fault: Arc<Fault>| (*fault).clone())
     }
 
-    fn survives(&self, plan: &FilePlan, file: &PlannedFile, filters: &[Expr]) -> bool {
-        let (Some(layout), Some(statistics)) = (plan.layouts.get(file.layout), file.file.statistics.as_ref()) else {
-            return true;
-        };
-        let (columns, rows, parts) = (&layout.positions, file.rows, &file.parts);
-        let facts = Facts { schema: &self.schema, statistics, columns, rows, parts };
-        may_match(filters, &facts)
-    }
-
     /// The file without its deleted rows; none if no row is left.
     async fn ready(&self, plan: &FilePlan, at: usize) -> std::result::Result<Option<PartitionedFile>, Fault> {
         let Some(planned) = plan.files.get(at) else { return Ok(None) };
-        if planned.deletes.is_empty() {
-            return Ok(Some(planned.file.clone()));
-        }
         let exact = plan.layouts.get(planned.layout).is_some_and(|layout| !layout.equality);
         let load = async { self.without_deletes(planned, exact).await };
         self.caches.ready.try_get_with((plan.id, at), load).await.map_err(|fault: Arc<Fault>| (*fault).clone())
@@ -148,8 +136,11 @@ impl SnapshotProvider {
         let mut deleted = RoaringTreemap::new();
         for source in &planned.deletes {
             match source.as_ref() {
-                DeleteSource::Vector { path, range } => deleted |= load_vector(self.root(), path, range).await?,
-                DeleteSource::Inline(bytes) => deleted |= parse_bitmap(bytes)?,
+                DeleteSource::Vector { path, range, rows } => {
+                    let vector = load_vector(self.root(), path, range).await?;
+                    deleted |= of_rows(vector, *rows).map_err(|fault| fault.in_file(path.as_ref()))?;
+                }
+                DeleteSource::Inline { bytes, rows } => deleted |= of_rows(parse_bitmap(bytes)?, *rows)?,
                 DeleteSource::Positions(path) => {
                     let key = format!("{}{path}", self.root().root.url.as_str());
                     let load = async { load_positions(self.root(), path).await.map(Arc::new) };
@@ -185,23 +176,21 @@ impl SnapshotProvider {
         limit: Option<usize>,
     ) -> std::result::Result<Vec<Arc<dyn ExecutionPlan>>, Problem> {
         let plan = self.plan().await?;
-        let surviving: Vec<usize> = plan
-            .files
-            .iter()
-            .enumerate()
-            .filter(|(_, file)| self.survives(&plan, file, filters))
-            .map(|(at, _)| at)
-            .collect();
+        let pruner = Pruner::new(filters, &self.schema);
+        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); plan.layouts.len()];
+        let mut with_deletes = Vec::new();
+        for (at, planned) in plan.files.iter().enumerate().filter(|(_, file)| survives(&plan, file, &pruner)) {
+            match groups.get_mut(planned.layout) {
+                Some(group) if planned.deletes.is_empty() => group.push(planned.file.clone()),
+                _ => with_deletes.push((at, planned.layout)),
+            }
+        }
         let plan = &plan;
-        let ready: Vec<(usize, Option<PartitionedFile>)> = futures::stream::iter(surviving)
-            .map(|at| async move {
-                let layout = plan.files.get(at).map_or(0, |file| file.layout);
-                Ok::<_, Fault>((layout, self.ready(plan, at).await?))
-            })
+        let ready: Vec<(usize, Option<PartitionedFile>)> = futures::stream::iter(with_deletes)
+            .map(|(at, layout)| async move { Ok::<_, Fault>((layout, self.ready(plan, at).await?)) })
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); plan.layouts.len()];
         for (layout, file) in ready {
             if let (Some(group), Some(file)) = (groups.get_mut(layout), file) {
                 group.push(file);
@@ -216,6 +205,14 @@ impl SnapshotProvider {
         }
         Ok(plans)
     }
+}
+
+/// Whether a file may have rows that pass.
+fn survives(plan: &FilePlan, file: &PlannedFile, pruner: &Pruner) -> bool {
+    let (Some(layout), Some(statistics)) = (plan.layouts.get(file.layout), file.file.statistics.as_ref()) else {
+        return true;
+    };
+    pruner.keeps(&Facts { statistics, columns: &layout.positions, rows: file.rows, parts: &file.parts })
 }
 
 /// Ours or DataFusion's.

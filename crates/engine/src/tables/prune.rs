@@ -1,7 +1,8 @@
 //! Which files can hold a row that a filter keeps, judged by their statistics.
 //!
 //! A filter is evaluated over sets: for each part of it, which of true, false and null can come out for some row of the
-//! file. Whatever is not understood can be anything, so a file is dropped only on proof, below a `NOT` too.
+//! file. Whatever is not understood can be anything, so a file is dropped only on proof, below a `NOT` too. Filters are
+//! taken apart once, and asked of each file.
 
 use std::cmp::Ordering;
 
@@ -14,11 +15,9 @@ use super::iceberg_log::bucket;
 
 /// What is known of one file.
 pub(super) struct Facts<'a> {
-    /// Columns of the table.
-    pub(super) schema: &'a Schema,
     /// Statistics; bounds hold all values, and null counts are at least the true ones, whatever their precision says.
     pub(super) statistics: &'a Statistics,
-    /// Position in the statistics of each column of the schema.
+    /// Position in the statistics of each column of the table.
     pub(super) columns: &'a [usize],
     /// Rows of the file before deletes.
     pub(super) rows: Option<u64>,
@@ -87,76 +86,167 @@ impl Outcomes {
     }
 }
 
-/// Whether some row of the file may pass all `filters`.
-pub(super) fn may_match(filters: &[Expr], facts: &Facts<'_>) -> bool {
-    filters.iter().all(|filter| evaluate(filter, facts).yes)
+/// Filters, as questions about files.
+pub(super) struct Pruner {
+    tests: Vec<Test>,
 }
 
-fn evaluate(expr: &Expr, facts: &Facts<'_>) -> Outcomes {
+/// A part of a filter; columns are those of the table.
+enum Test {
+    /// The same for every file.
+    Is(Outcomes),
+    Not(Box<Test>),
+    And(Box<Test>, Box<Test>),
+    Or(Box<Test>, Box<Test>),
+    /// Whether it is true, which never is null.
+    IsTrue(Box<Test>),
+    IsNull(usize),
+    Compare(usize, Operator, ScalarValue),
+    In(usize, Vec<ScalarValue>),
+    Prefix(usize, String),
+}
+
+impl Pruner {
+    /// Of a table with the columns of `schema`.
+    pub(super) fn new(filters: &[Expr], schema: &Schema) -> Self {
+        Self { tests: filters.iter().map(|filter| test(filter, schema)).collect() }
+    }
+
+    /// Whether some row of the file may pass all filters.
+    pub(super) fn keeps(&self, facts: &Facts<'_>) -> bool {
+        self.tests.iter().all(|test| test.of(facts).yes)
+    }
+}
+
+fn test(expr: &Expr, schema: &Schema) -> Test {
+    let inner = |expr: &Expr| Box::new(test(expr, schema));
     match expr {
-        Expr::Alias(alias) => evaluate(&alias.expr, facts),
-        Expr::Literal(ScalarValue::Boolean(Some(value)), _) => Outcomes { yes: *value, no: !*value, null: false },
-        Expr::Literal(value, _) if value.is_null() => NULL,
-        Expr::Not(inner) => evaluate(inner, facts).negated(),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-            evaluate(left, facts).and(evaluate(right, facts))
+        Expr::Alias(alias) => test(&alias.expr, schema),
+        Expr::Literal(ScalarValue::Boolean(Some(value)), _) => {
+            Test::Is(Outcomes { yes: *value, no: !*value, null: false })
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            evaluate(left, facts).or(evaluate(right, facts))
-        }
+        Expr::Literal(value, _) if value.is_null() => Test::Is(NULL),
+        Expr::Not(of) => Test::Not(inner(of)),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => Test::And(inner(left), inner(right)),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => Test::Or(inner(left), inner(right)),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
-            (Expr::Column(column), Expr::Literal(value, _)) => compare_column(&column.name, *op, value, facts),
-            (Expr::Literal(value, _), Expr::Column(column)) => {
-                op.swap().map_or(ANY, |op| compare_column(&column.name, op, value, facts))
+            (Expr::Column(_), Expr::Literal(value, _)) => comparison(left, *op, value, schema),
+            (Expr::Literal(value, _), Expr::Column(_)) => {
+                op.swap().map_or(Test::Is(ANY), |op| comparison(right, op, value, schema))
             }
-            _ => ANY,
+            _ => Test::Is(ANY),
         },
         Expr::Between(between) => {
-            let (Expr::Column(column), Expr::Literal(low, _), Expr::Literal(high, _)) =
-                (&*between.expr, &*between.low, &*between.high)
-            else {
-                return ANY;
+            let (Expr::Literal(low, _), Expr::Literal(high, _)) = (&*between.low, &*between.high) else {
+                return Test::Is(ANY);
             };
-            let inside = compare_column(&column.name, Operator::GtEq, low, facts).and(compare_column(
-                &column.name,
-                Operator::LtEq,
-                high,
-                facts,
-            ));
-            if between.negated { inside.negated() } else { inside }
+            let side = |op, value| Box::new(comparison(&between.expr, op, value, schema));
+            not_if(between.negated, Test::And(side(Operator::GtEq, low), side(Operator::LtEq, high)))
         }
-        Expr::InList(list) => in_list(list, facts),
-        Expr::IsNull(inner) => is_null(inner, facts),
-        Expr::IsNotNull(inner) => is_null(inner, facts).negated(),
-        Expr::IsTrue(inner) => total(evaluate(inner, facts)),
-        Expr::IsNotTrue(inner) => total(evaluate(inner, facts)).negated(),
-        Expr::IsFalse(inner) => total(evaluate(inner, facts).negated()),
-        Expr::IsNotFalse(inner) => total(evaluate(inner, facts).negated()).negated(),
-        Expr::Like(like) => evaluate_like(like, facts),
-        Expr::ScalarFunction(function) => starts_with(function, facts),
-        Expr::Column(column) => compare_column(&column.name, Operator::Eq, &ScalarValue::Boolean(Some(true)), facts),
-        _ => ANY,
+        Expr::InList(list) => not_if(list.negated, in_list(list, schema)),
+        Expr::IsNull(of) => is_null(of, schema),
+        Expr::IsNotNull(of) => Test::Not(Box::new(is_null(of, schema))),
+        Expr::IsTrue(of) => Test::IsTrue(inner(of)),
+        Expr::IsNotTrue(of) => Test::Not(Box::new(Test::IsTrue(inner(of)))),
+        Expr::IsFalse(of) => Test::IsTrue(Box::new(Test::Not(inner(of)))),
+        Expr::IsNotFalse(of) => Test::Not(Box::new(Test::IsTrue(Box::new(Test::Not(inner(of)))))),
+        Expr::Like(of) => not_if(of.negated, like(of, schema)),
+        Expr::ScalarFunction(function) => starts_with(function, schema),
+        Expr::Column(_) => comparison(expr, Operator::Eq, &ScalarValue::Boolean(Some(true)), schema),
+        _ => Test::Is(ANY),
     }
 }
 
-fn total(inner: Outcomes) -> Outcomes {
-    Outcomes { yes: inner.yes, no: inner.no || inner.null, null: false }
+fn not_if(negated: bool, test: Test) -> Test {
+    if negated { Test::Not(Box::new(test)) } else { test }
 }
 
-fn in_list(list: &InList, facts: &Facts<'_>) -> Outcomes {
-    let Expr::Column(column) = &*list.expr else { return ANY };
-    let mut any = Outcomes { yes: false, no: true, null: false };
-    for item in &list.list {
-        let Expr::Literal(value, _) = item else { return ANY };
-        any = any.or(compare_column(&column.name, Operator::Eq, value, facts));
+/// The place of a column in the schema.
+fn place(expr: &Expr, schema: &Schema) -> Option<usize> {
+    match expr {
+        Expr::Column(column) => schema.index_of(&column.name).ok(),
+        _ => None,
     }
-    if list.negated { any.negated() } else { any }
 }
 
-fn is_null(inner: &Expr, facts: &Facts<'_>) -> Outcomes {
-    let Expr::Column(column) = inner else { return Outcomes { yes: true, no: true, null: false } };
-    let nulls = Nulls::of(&column.name, facts);
-    Outcomes { yes: nulls != Nulls::None, no: nulls != Nulls::All, null: false }
+fn comparison(column: &Expr, op: Operator, value: &ScalarValue, schema: &Schema) -> Test {
+    let is_comparison =
+        matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+    match place(column, schema) {
+        _ if !is_comparison => Test::Is(ANY),
+        _ if value.is_null() && matches!(column, Expr::Column(_)) => Test::Is(NULL),
+        Some(at) => Test::Compare(at, op, value.clone()),
+        None => Test::Is(ANY),
+    }
+}
+
+fn in_list(list: &InList, schema: &Schema) -> Test {
+    let value = |item: &Expr| match item {
+        Expr::Literal(value, _) => Some(value.clone()),
+        _ => None,
+    };
+    let values: Option<Vec<ScalarValue>> = list.list.iter().map(value).collect();
+    match (place(&list.expr, schema), values) {
+        (Some(at), Some(values)) => Test::In(at, values),
+        _ => Test::Is(ANY),
+    }
+}
+
+fn is_null(inner: &Expr, schema: &Schema) -> Test {
+    let either = Outcomes { yes: true, no: true, null: false };
+    place(inner, schema).map_or(Test::Is(either), Test::IsNull)
+}
+
+fn like(like: &Like, schema: &Schema) -> Test {
+    let (Expr::Column(_), Expr::Literal(pattern, _)) = (&*like.expr, &*like.pattern) else { return Test::Is(ANY) };
+    if like.case_insensitive || like.escape_char.is_some() {
+        return Test::Is(ANY);
+    }
+    if pattern.is_null() {
+        return Test::Is(NULL);
+    }
+    let prefix = pattern.try_as_str().flatten().and_then(|pattern| pattern.split(['%', '_', '\\']).next());
+    match (place(&like.expr, schema), prefix) {
+        (Some(at), Some(prefix)) => Test::Prefix(at, prefix.to_owned()),
+        _ => Test::Is(ANY),
+    }
+}
+
+fn starts_with(function: &ScalarFunction, schema: &Schema) -> Test {
+    let [column @ Expr::Column(_), Expr::Literal(prefix, _)] = function.args.as_slice() else { return Test::Is(ANY) };
+    match (place(column, schema), prefix.try_as_str()) {
+        (Some(at), Some(Some(prefix))) if function.name() == "starts_with" => Test::Prefix(at, prefix.to_owned()),
+        _ => Test::Is(ANY),
+    }
+}
+
+impl Test {
+    fn of(&self, facts: &Facts<'_>) -> Outcomes {
+        match self {
+            Test::Is(outcomes) => *outcomes,
+            Test::Not(inner) => inner.of(facts).negated(),
+            Test::And(left, right) => left.of(facts).and(right.of(facts)),
+            Test::Or(left, right) => left.of(facts).or(right.of(facts)),
+            Test::IsTrue(inner) => {
+                let inner = inner.of(facts);
+                Outcomes { yes: inner.yes, no: inner.no || inner.null, null: false }
+            }
+            Test::IsNull(at) => {
+                let nulls = Nulls::of(*at, facts);
+                Outcomes { yes: nulls != Nulls::None, no: nulls != Nulls::All, null: false }
+            }
+            Test::Compare(at, op, value) => compare(*at, *op, value, facts),
+            Test::In(at, values) => {
+                let none = Outcomes { yes: false, no: true, null: false };
+                let one = |value: &ScalarValue| match value.is_null() {
+                    true => NULL,
+                    false => compare(*at, Operator::Eq, value, facts),
+                };
+                values.iter().fold(none, |any, value| any.or(one(value)))
+            }
+            Test::Prefix(at, prefix) => has_prefix(*at, prefix, facts),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,8 +257,8 @@ enum Nulls {
 }
 
 impl Nulls {
-    fn of(column: &str, facts: &Facts<'_>) -> Self {
-        let Some(statistics) = statistics_of(column, facts) else { return Nulls::Some };
+    fn of(at: usize, facts: &Facts<'_>) -> Self {
+        let Some(statistics) = statistics_of(at, facts) else { return Nulls::Some };
         match (statistics.null_count.get_value(), facts.rows) {
             (Some(0), _) => Nulls::None,
             (Some(nulls), Some(rows)) if u64::try_from(*nulls).is_ok_and(|nulls| nulls >= rows) => Nulls::All,
@@ -177,43 +267,33 @@ impl Nulls {
     }
 }
 
-fn statistics_of<'a>(column: &str, facts: &Facts<'a>) -> Option<&'a ColumnStatistics> {
-    let index = facts.schema.index_of(column).ok()?;
-    facts.statistics.column_statistics.get(*facts.columns.get(index)?)
+fn statistics_of<'a>(at: usize, facts: &Facts<'a>) -> Option<&'a ColumnStatistics> {
+    facts.statistics.column_statistics.get(*facts.columns.get(at)?)
 }
 
 /// What the file's partition says of a column.
-fn parts_of<'a>(column: &str, facts: &Facts<'a>) -> impl Iterator<Item = &'a Part> {
-    let index = facts.schema.index_of(column).ok();
-    facts.parts.iter().filter(move |(at, _)| Some(*at) == index).map(|(_, part)| part)
+fn parts_of<'a>(at: usize, facts: &Facts<'a>) -> impl Iterator<Item = &'a Part> {
+    facts.parts.iter().filter(move |(of, _)| *of == at).map(|(_, part)| part)
 }
 
 /// Bounds and nulls of a column, unless all of its values are null.
 fn bounds<'a>(
-    column: &str,
+    at: usize,
     facts: &Facts<'a>,
 ) -> Result<(Option<&'a ScalarValue>, Option<&'a ScalarValue>, bool), Outcomes> {
-    let nulls = Nulls::of(column, facts);
+    let nulls = Nulls::of(at, facts);
     if nulls == Nulls::All {
         return Err(NULL);
     }
-    let Some(statistics) = statistics_of(column, facts) else { return Err(ANY) };
+    let Some(statistics) = statistics_of(at, facts) else { return Err(ANY) };
     let low = statistics.min_value.get_value().filter(|value| !value.is_null());
     let high = statistics.max_value.get_value().filter(|value| !value.is_null());
     Ok((low, high, nulls != Nulls::None))
 }
 
-fn compare_column(column: &str, op: Operator, value: &ScalarValue, facts: &Facts<'_>) -> Outcomes {
+fn compare(at: usize, op: Operator, value: &ScalarValue, facts: &Facts<'_>) -> Outcomes {
     use Ordering::{Equal, Greater, Less};
-    let comparison =
-        matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
-    if !comparison {
-        return ANY;
-    }
-    if value.is_null() {
-        return NULL;
-    }
-    let (low, high, null) = match bounds(column, facts) {
+    let (low, high, null) = match bounds(at, facts) {
         Ok(bounds) => bounds,
         Err(outcomes) => return outcomes,
     };
@@ -221,7 +301,7 @@ fn compare_column(column: &str, op: Operator, value: &ScalarValue, facts: &Facts
     let low = low.and_then(|low| order(low, value));
     let high = high.and_then(|high| order(high, value));
     let equal = Outcomes {
-        yes: low != Some(Greater) && high != Some(Less) && parts_of(column, facts).all(|part| part.admits(value)),
+        yes: low != Some(Greater) && high != Some(Less) && parts_of(at, facts).all(|part| part.admits(value)),
         no: !(low == Some(Equal) && high == Some(Equal)),
         null,
     };
@@ -236,38 +316,17 @@ fn compare_column(column: &str, op: Operator, value: &ScalarValue, facts: &Facts
     }
 }
 
-fn evaluate_like(like: &Like, facts: &Facts<'_>) -> Outcomes {
-    let (Expr::Column(column), Expr::Literal(pattern, _)) = (&*like.expr, &*like.pattern) else { return ANY };
-    if like.case_insensitive || like.escape_char.is_some() {
-        return ANY;
-    }
-    if pattern.is_null() {
-        return NULL;
-    }
-    let Some(pattern) = pattern.try_as_str().flatten() else { return ANY };
-    let prefix = pattern.split(['%', '_', '\\']).next().unwrap_or_default();
-    let outcomes = has_prefix(&column.name, prefix, facts);
-    if like.negated { outcomes.negated() } else { outcomes }
-}
-
-fn starts_with(function: &ScalarFunction, facts: &Facts<'_>) -> Outcomes {
-    let [Expr::Column(column), Expr::Literal(prefix, _)] = function.args.as_slice() else { return ANY };
-    match prefix.try_as_str() {
-        Some(Some(prefix)) if function.name() == "starts_with" => has_prefix(&column.name, prefix, facts),
-        _ => ANY,
-    }
-}
-
 /// Whether a value may start with `prefix`; that one does not is always possible.
-fn has_prefix(column: &str, prefix: &str, facts: &Facts<'_>) -> Outcomes {
-    let (low, high, null) = match bounds(column, facts) {
+fn has_prefix(at: usize, prefix: &str, facts: &Facts<'_>) -> Outcomes {
+    let (low, high, null) = match bounds(at, facts) {
         Ok(bounds) => bounds,
         Err(outcomes) => return outcomes,
     };
-    let text = |value: Option<&ScalarValue>| value.and_then(|v| v.try_as_str().flatten().map(str::to_owned));
-    let below = text(high).is_some_and(|high| high.as_str() < prefix);
-    let above = text(low).is_some_and(|low| low.as_str() > prefix && !low.starts_with(prefix));
-    let elsewhere = !parts_of(column, facts).all(|part| part.admits_prefix(prefix));
+    let (low, high) =
+        (low.and_then(ScalarValue::try_as_str).flatten(), high.and_then(ScalarValue::try_as_str).flatten());
+    let below = high.is_some_and(|high| high < prefix);
+    let above = low.is_some_and(|low| low > prefix && !low.starts_with(prefix));
+    let elsewhere = !parts_of(at, facts).all(|part| part.admits_prefix(prefix));
     Outcomes { yes: !below && !above && !elsewhere, no: true, null }
 }
 

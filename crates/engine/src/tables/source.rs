@@ -22,6 +22,8 @@ use datafusion_datasource::TableSchema;
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::named::Naming;
+
 /// A Parquet source whose files carry deletes and whose columns are found by identity.
 #[derive(Clone)]
 pub(super) struct TableSource {
@@ -63,7 +65,7 @@ impl FileSource for TableSource {
         config: &FileScanConfig,
         partition: usize,
     ) -> Result<Box<dyn Morselizer>> {
-        self.inner.create_morselizer(store, config, partition)
+        Ok(Box::new(Naming(self.inner.create_morselizer(store, config, partition)?)))
     }
 
     fn table_schema(&self) -> &TableSchema {

@@ -145,7 +145,9 @@ impl TableRoot {
 
     /// The path in the store of a URI from the table's metadata.
     pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
-        let renamed = self.declared.as_deref().and_then(|declared| uri.strip_prefix(declared)?.strip_prefix('/'));
+        let plain = |uri| str::strip_prefix(uri, "file://").or_else(|| uri.strip_prefix("file:")).unwrap_or(uri);
+        let declared = self.declared.as_deref().map(plain);
+        let renamed = declared.and_then(|declared| plain(uri).strip_prefix(declared)?.strip_prefix('/'));
         let path = match renamed {
             Some(rest) => self.below(rest)?,
             None => self.root.locate(uri)?,

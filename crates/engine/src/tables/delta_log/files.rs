@@ -8,13 +8,20 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use serde_json::Value;
 
-use super::{DeltaTable, types, vector};
+use super::{DeltaTable, diagnosis, types, vector};
 use crate::tables::bind::Column;
 use crate::tables::fault::Fault;
 use crate::tables::plan::{Bounds, FilePlan, Layout, PlannedFile, RawFile};
 
 /// All files of the version.
 pub(in crate::tables) async fn plan(table: &DeltaTable, columns: &[Column]) -> Result<FilePlan, Fault> {
+    match planned(table, columns).await {
+        Err(fault) => Err(diagnosis::explained(fault, &table.root).await),
+        planned => planned,
+    }
+}
+
+async fn planned(table: &DeltaTable, columns: &[Column]) -> Result<FilePlan, Fault> {
     let physical = physical_names(table);
     let partitioned_by = table.snapshot.metadata().partition_columns();
     let partitioned: Vec<&String> =

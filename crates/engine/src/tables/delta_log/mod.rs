@@ -1,5 +1,6 @@
 //! Delta tables: their log, what they offer, and which files a version has.
 
+mod diagnosis;
 mod files;
 mod travel;
 mod types;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::Schema;
 use deltalake::kernel::Snapshot;
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use serde_json::Value;
 use url::Url;
 
@@ -38,6 +40,9 @@ const READER_FEATURES: &[&str] = &[
     "variantShredding",
     "variantShredding-preview",
 ];
+
+/// Commits that are looked at for whether there is anything in them.
+const RECENT_COMMITS: u64 = 100;
 
 /// A commit longer than this is not searched for its time.
 const LONGEST_COMMIT: u64 = 4 << 20;
@@ -65,7 +70,6 @@ impl fmt::Debug for DeltaTable {
 impl DeltaTable {
     /// The newest version of the table in a directory, found from `known` on, if that is given.
     pub(super) async fn open(root: TableRoot, known: Option<&DeltaTable>) -> Result<Self, Fault> {
-        let failed = |error: deltalake::DeltaTableError| Fault::delta(&root.root.connection, &error);
         if let Some(known) = known
             && commit_mark(&root, known.version()).await? == known.mark
             && let Ok(snapshot) = Arc::clone(&known.snapshot).update(known.log.engine(None), None).await
@@ -76,12 +80,18 @@ impl DeltaTable {
             return Self::new(root, snapshot, Arc::clone(&known.log)).await;
         }
         let log = log_store(&root)?;
-        let snapshot = Arc::new(Snapshot::try_new(log.as_ref(), None).await.map_err(failed)?);
+        let snapshot = match Snapshot::try_new(log.as_ref(), None).await {
+            Ok(snapshot) => Arc::new(snapshot),
+            Err(error) => {
+                return Err(diagnosis::explained(Fault::delta(&root.root.connection, &error), &root).await);
+            }
+        };
         Self::new(root, snapshot, log).await
     }
 
     async fn new(root: TableRoot, snapshot: Arc<Snapshot>, log: LogStoreRef) -> Result<Self, Fault> {
         known_features(&snapshot)?;
+        no_empty_commit(&root, snapshot.version()).await?;
         let mark = commit_mark(&root, snapshot.version()).await?;
         let time_ms = commit_time(&root, snapshot.version(), false).await?;
         Ok(Self { root, time_ms, mark, snapshot, log, now: None })
@@ -114,12 +124,29 @@ impl DeltaTable {
     }
 }
 
+/// The library takes an empty file for a commit of nothing.
+async fn no_empty_commit(root: &TableRoot, version: u64) -> Result<(), Fault> {
+    let offset = commit_path(root, version.saturating_sub(RECENT_COMMITS))?;
+    let listed = root.store.list_with_offset(Some(&root.below("_delta_log")?), &offset);
+    let listed: Vec<ObjectMeta> =
+        listed.try_collect().await.map_err(|error| Fault::store(&root.root.connection, &error))?;
+    let is_empty = |file: &&ObjectMeta| file.size == 0 && file.location.as_ref().ends_with(".json");
+    match listed.iter().find(is_empty) {
+        Some(file) => Err(Fault::Corrupt("a file of its Delta log is empty".into()).in_file(file.location.as_ref())),
+        None => Ok(()),
+    }
+}
+
 /// The library may know more than we do: a table that its catalogue commits to is not read without it, for one.
 fn known_features(snapshot: &Snapshot) -> Result<(), Fault> {
     let protocol = serde_json::to_value(snapshot.protocol()).map_err(|error| Fault::Internal(error.to_string()))?;
+    unknown_feature(&protocol).map_or(Ok(()), |feature| Err(Fault::delta_feature(Some(feature))))
+}
+
+/// What a protocol asks of readers that we do not know.
+fn unknown_feature(protocol: &Value) -> Option<&str> {
     let features = protocol.get("readerFeatures").and_then(Value::as_array).into_iter().flatten();
-    let unknown = features.filter_map(Value::as_str).find(|feature| !READER_FEATURES.contains(feature));
-    unknown.map_or(Ok(()), |feature| Err(Fault::delta_feature(Some(feature))))
+    features.filter_map(Value::as_str).find(|feature| !READER_FEATURES.contains(feature))
 }
 
 fn mapping(snapshot: &Snapshot) -> ColumnMapping {

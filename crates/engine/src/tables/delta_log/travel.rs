@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deltalake::kernel::Snapshot;
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use portcullis_govern::AsOf;
 
 use super::{DeltaTable, commit_mark, commit_time};
 use crate::tables::fault::Fault;
+use crate::tables::store::TableRoot;
 
 /// What the log's directory has.
 #[derive(Debug, Default)]
@@ -113,15 +114,22 @@ impl DeltaTable {
     }
 
     async fn log(&self) -> Result<Log, Fault> {
-        let directory = self.root.below("_delta_log")?;
-        let listed = self.root.store.list_with_delimiter(Some(&directory)).await;
-        let listed = listed.map_err(|error| Fault::store(&self.root.root.connection, &error))?;
         let mut log = Log::default();
-        for file in listed.objects {
+        for file in listed(&self.root).await? {
             log.add(&file.location, file.last_modified.timestamp_millis());
         }
         Ok(log)
     }
+
+    /// The files of a log.
+    pub(super) async fn files_of_log(root: &TableRoot) -> Result<Vec<Path>, Fault> {
+        Ok(listed(root).await?.into_iter().map(|file| file.location).collect())
+    }
+}
+
+async fn listed(root: &TableRoot) -> Result<Vec<ObjectMeta>, Fault> {
+    let listed = root.store.list_with_delimiter(Some(&root.below("_delta_log")?)).await;
+    Ok(listed.map_err(|error| Fault::store(&root.root.connection, &error))?.objects)
 }
 
 impl Log {

@@ -16,12 +16,13 @@ const UUID_LENGTH: usize = 20;
 pub(super) fn source(root: &TableRoot, descriptor: &DeletionVectorDescriptor) -> Result<DeleteSource, Fault> {
     let damaged = || Fault::Corrupt("one of its deletion vectors has no place".into());
     let size = u64::try_from(descriptor.size_in_bytes).map_err(|_| damaged())?;
+    let rows = Some(u64::try_from(descriptor.cardinality).map_err(|_| damaged())?);
     let text = &descriptor.path_or_inline_dv;
     let path = match descriptor.storage_type {
         StorageType::Inline => {
             let mut bytes = decode(text.as_bytes()).ok_or_else(damaged)?;
             bytes.truncate(usize::try_from(size).map_err(|_| damaged())?);
-            return Ok(DeleteSource::Inline(Bytes::from(bytes)));
+            return Ok(DeleteSource::Inline { bytes: Bytes::from(bytes), rows });
         }
         StorageType::AbsolutePath => root.locate(text)?,
         StorageType::UuidRelativePath => {
@@ -34,7 +35,7 @@ pub(super) fn source(root: &TableRoot, descriptor: &DeletionVectorDescriptor) ->
     };
     // The size, the bitmap, the checksum.
     let start = descriptor.offset.map_or(Ok(1), u64::try_from).map_err(|_| damaged())?;
-    Ok(DeleteSource::Vector { path, range: start..start + 4 + size + 4 })
+    Ok(DeleteSource::Vector { path, range: start..start + 4 + size + 4, rows })
 }
 
 fn decode(text: &[u8]) -> Option<Vec<u8>> {

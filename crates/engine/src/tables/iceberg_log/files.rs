@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).ok_or_else(broken);
         let (start, length) = (number(file.content_offset())?, number(file.content_size_in_bytes())?);
         let path = self.table.root.locate(file.file_path())?;
-        Ok((target, DeleteSource::Vector { path, range: start..start + length }))
+        Ok((target, DeleteSource::Vector { path, range: start..start + length, rows: Some(file.record_count()) }))
     }
 
     /// Indices of the columns that equality deletes compare, added where the contract does not declare them.

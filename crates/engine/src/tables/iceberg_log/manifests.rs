@@ -21,7 +21,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
     let connection = &table.root.root.connection;
     let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
     table.root.locate(snapshot.manifest_list())?;
-    let io = storage::file_io(&table.root, !table.opaque.is_empty());
+    let io = storage::file_io(&table.root, table.needs_help());
     let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
     let list = Table::builder()
         .metadata(Arc::clone(&table.metadata))
@@ -35,7 +35,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
         .manifest_list_reader(snapshot)
         .load()
         .await
-        .map_err(failed)?;
+        .map_err(|error| failed(error).in_file(snapshot.manifest_list()))?;
     let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
     futures::stream::iter(files)
         .map(|file| {
@@ -47,15 +47,26 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
                 // Before the cache is asked, which has the manifests of all tables of the store.
                 let path = table.root.locate(&file.manifest_path)?;
                 let key = format!("{}{path}", table.root.root.url.as_str());
-                let load = async { file.load_manifest(io).await.map(Arc::new) };
-                let manifest = cache
-                    .try_get_with(key, load)
-                    .await
-                    .map_err(|error| Fault::iceberg(&table.root.root.connection, &error))?;
+                let load = async {
+                    let manifest = file.load_manifest(io).await.map_err(failed)?;
+                    // A file that was cut between two of its blocks is one that can be read.
+                    match entries_of(&file).is_none_or(|entries| entries == manifest.entries().len()) {
+                        true => Ok(Arc::new(manifest)),
+                        false => Err(Fault::Corrupt("a manifest of it is not complete".into())),
+                    }
+                };
+                let manifest = cache.try_get_with(key, load).await;
+                let manifest = manifest.map_err(|fault: Arc<Fault>| (*fault).clone().in_file(&file.manifest_path))?;
                 Ok((file.partition_spec_id, manifest))
             }
         })
         .buffered(AT_ONCE)
         .try_collect()
         .await
+}
+
+/// How many entries a manifest has, where its list says so.
+fn entries_of(file: &ManifestFile) -> Option<usize> {
+    let counts = [file.added_files_count?, file.existing_files_count?, file.deleted_files_count?];
+    usize::try_from(counts.into_iter().map(u64::from).sum::<u64>()).ok()
 }

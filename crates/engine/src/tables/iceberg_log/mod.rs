@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use futures::TryStreamExt;
-use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef};
+use iceberg::spec::{PartitionField, SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef, Transform};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -95,6 +95,13 @@ impl IcebergTable {
         }
     }
 
+    /// Whether the library cannot read its manifests as they are.
+    fn needs_help(&self) -> bool {
+        let is_void = |field: &PartitionField| field.transform == Transform::Void;
+        let mut specs = self.metadata.partition_specs_iter();
+        !self.opaque.is_empty() || specs.any(|spec| spec.fields().iter().any(is_void))
+    }
+
     fn fields(&self, schema: &SchemaRef) -> Vec<TableField> {
         let mapping = self.name_mapping();
         types::Names { mapping: mapping.as_ref(), opaque: &self.opaque }.fields(schema.as_struct())
@@ -115,7 +122,7 @@ async fn read_metadata(root: &TableRoot, path: &Path) -> Result<(TableMetadata, 
     let io = storage::file_io(root, false);
     let error = match TableMetadata::read_from(&io, storage::in_store(path)).await {
         Ok(metadata) => return Ok((metadata, Opaque::new())),
-        Err(error) => Fault::iceberg(&root.root.connection, &error),
+        Err(error) => Fault::iceberg(&root.root.connection, &error).in_file(path.as_ref()),
     };
     if !matches!(error, Fault::Corrupt(_)) {
         return Err(error);
@@ -173,20 +180,26 @@ async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
         Err(error) => return Err(failed(error)),
     };
     let hint = String::from_utf8_lossy(&hint).trim().to_owned();
+    let gone = || Fault::Corrupt("its `metadata/version-hint.text` names a file that is not there".into());
     let Ok(mut version) = hint.parse::<u64>() else {
         let name = hint.strip_suffix(".metadata.json").unwrap_or(&hint);
-        return first_of(root, &[format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")]).await;
+        if !name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')) {
+            return Err(gone());
+        }
+        let names = [format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")];
+        return match first_of(root, &names).await? {
+            Some(found) => Ok(Some(found)),
+            None => Err(gone().in_file(&format!("metadata/{name}.metadata.json"))),
+        };
     };
     let names = |version: u64| [format!("v{version}.metadata.json"), format!("v{version}.gz.metadata.json")];
-    let mut found = first_of(root, &names(version)).await?;
+    let found = first_of(root, &names(version)).await?;
+    let mut found = found.ok_or_else(|| gone().in_file(&format!("metadata/v{version}.metadata.json")))?;
     // A writer commits by creating the next version, and renews the hint afterwards.
-    while found.is_some() {
-        match first_of(root, &names(version + 1)).await? {
-            Some(next) => (found, version) = (Some(next), version + 1),
-            None => break,
-        }
+    while let Some(next) = first_of(root, &names(version + 1)).await? {
+        (found, version) = (next, version + 1);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<ObjectMeta>, Fault> {

@@ -70,7 +70,8 @@ fn of_type(owner: &mut Value, id: &str, key: &str, found: &mut Opaque) {
     }
 }
 
-/// An Avro file whose header's `schema` is what the library knows. None if it is no such file, or has nothing to change.
+/// A manifest whose header the library can read: without types that it does not know, and without fields of partitions that
+/// were dropped and kept the name of their column. None if it is no Avro file, or has nothing to change.
 pub(super) fn of_manifest(file: &[u8]) -> Option<Bytes> {
     let mut rest = file.strip_prefix(b"Obj\x01")?;
     let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
@@ -87,24 +88,44 @@ pub(super) fn of_manifest(file: &[u8]) -> Option<Bytes> {
             entries.push((text(&mut rest)?, text(&mut rest)?));
         }
     }
-    let (_, schema) = entries.iter_mut().find(|(key, _)| *key == b"schema")?;
-    let mut changed: Value = serde_json::from_slice(schema).ok()?;
-    let mut found = Opaque::new();
-    of_fields(changed.get_mut("fields")?, &mut found);
-    if found.is_empty() {
+    let changed: Vec<Option<String>> = entries.iter().map(|(key, value)| changed(key, value)).collect();
+    if changed.iter().all(Option::is_none) {
         return None;
     }
-    let changed = changed.to_string();
-    *schema = changed.as_bytes();
     let mut out = b"Obj\x01".to_vec();
     write_long(&mut out, i64::try_from(entries.len()).ok()?);
-    for part in entries.into_iter().flat_map(|(key, value)| [key, value]) {
-        write_long(&mut out, i64::try_from(part.len()).ok()?);
-        out.extend_from_slice(part);
+    for ((key, value), changed) in entries.into_iter().zip(&changed) {
+        for part in [key, changed.as_ref().map_or(value, |changed| changed.as_bytes())] {
+            write_long(&mut out, i64::try_from(part.len()).ok()?);
+            out.extend_from_slice(part);
+        }
     }
     write_long(&mut out, 0);
     out.extend_from_slice(rest);
     Some(Bytes::from(out))
+}
+
+/// What becomes of an entry of a manifest's header, if something does.
+fn changed(key: &[u8], value: &[u8]) -> Option<String> {
+    let mut changed: Value = serde_json::from_slice(value).ok()?;
+    match key {
+        b"schema" => {
+            let mut found = Opaque::new();
+            of_fields(changed.get_mut("fields")?, &mut found);
+            (!found.is_empty()).then(|| changed.to_string())
+        }
+        b"partition-spec" => {
+            let mut found = false;
+            for (at, field) in changed.as_array_mut()?.iter_mut().enumerate() {
+                if field.get("transform").is_some_and(|transform| transform == "void") {
+                    *field.get_mut("name")? = format!("void_{at}").into();
+                    found = true;
+                }
+            }
+            found.then(|| changed.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// A number as Avro writes it: zigzag, seven bits a byte, the lowest first.
@@ -168,6 +189,15 @@ mod tests {
             assert_eq!((long(&mut rest), rest.len()), (Some(value), 0), "{value}");
         }
         assert_eq!(long(&mut [0x80u8; 12].as_slice()), None);
+    }
+
+    #[test]
+    fn dropped_fields_of_partitions_lose_their_names() {
+        let spec = br#"[{"name":"region","transform":"void","source-id":2},{"name":"n","transform":"bucket[2]"}]"#;
+        let expected = r#"[{"name":"void_0","transform":"void","source-id":2},{"name":"n","transform":"bucket[2]"}]"#;
+        assert_eq!(changed(b"partition-spec", spec).as_deref(), Some(expected));
+        assert_eq!(changed(b"partition-spec", br#"[{"name":"void","transform":"identity"}]"#), None);
+        assert_eq!((changed(b"schema-id", b"0"), changed(b"schema", b"{")), (None, None));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) fn in_store(path: &Path) -> String {
     format!("{IN_STORE}{path}")
 }
 
-/// The files of a table. With `opaque`, manifests are given without types that the library does not know.
+/// The files of a table. With `opaque`, manifests are given without what the library cannot read.
 pub(super) fn file_io(root: &TableRoot, opaque: bool) -> FileIO {
     FileIOBuilder::new(Arc::new(TableStorage { root: Some(root.clone()), opaque })).build()
 }

@@ -19,7 +19,7 @@ const EVENTS: Columns<'_> = &[
     ("price", "decimal(20,2)"),
 ];
 
-fn lake() -> Option<Arc<tempfile::TempDir>> {
+pub(super) fn lake() -> Option<Arc<tempfile::TempDir>> {
     written_by_python(&LAKE, "make_delta.py")
 }
 

@@ -44,7 +44,7 @@ const QUERIES: &[&str] = &[
     "select a.id from {} a join {} b on a.id = b.user_id where b.region = 'us' and b.price > 900.00",
 ];
 
-fn lake() -> Option<Arc<tempfile::TempDir>> {
+pub(super) fn lake() -> Option<Arc<tempfile::TempDir>> {
     written_by_python(&LAKE, "make_iceberg.py")
 }
 

@@ -13,32 +13,39 @@ static LAKE: Lake = Lake::new(None);
 
 const COLUMNS: Columns<'_> = &[("id", "long"), ("region", "string"), ("amount", "double"), ("note", "string")];
 
-fn has(program: &str) -> bool {
+pub(super) fn has(program: &str) -> bool {
     Command::new(program).arg("-version").output().is_ok_and(|output| output.status.success())
 }
 
-/// Where Iceberg's library is, found by Maven when the list of what is needed changed.
-fn classpath() -> Option<String> {
-    let directory = PathBuf::from(std::env::var_os("HOME")?).join(".cache/portcullis/java_writer");
-    let (list, project) = (directory.join("classpath"), fixtures().join("java_writer"));
-    let written = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    if written(&list) <= written(&project.join("pom.xml")) {
+/// Where tests keep what they need.
+pub(super) fn cache() -> PathBuf {
+    let given = std::env::var_os("PORTCULLIS_CACHE").map(PathBuf::from);
+    given.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/portcullis"))
+}
+
+/// Where the libraries of a program of ours are, found by Maven when the list of what is needed changed.
+pub(super) fn classpath(program: &str) -> Option<String> {
+    let directory = cache().join(program);
+    let (list, stamp, project) = (directory.join("classpath"), directory.join("pom.xml"), fixtures().join(program));
+    let pom = std::fs::read_to_string(project.join("pom.xml")).unwrap();
+    if !list.exists() || !std::fs::read_to_string(&stamp).is_ok_and(|found| found == pom) {
         if !has("mvn") {
             return None;
         }
         std::fs::create_dir_all(&directory).ok()?;
         let output = format!("-Dmdep.outputFile={}", list.display());
         run(Command::new("mvn").args(["-q", "-B", "dependency:build-classpath", &output]).current_dir(project));
+        std::fs::write(stamp, pom).ok()?;
     }
     std::fs::read_to_string(list).ok()
 }
 
-fn lake() -> Option<Arc<TempDir>> {
+pub(super) fn lake() -> Option<Arc<TempDir>> {
     let mut lake = LAKE.lock().unwrap();
     if let Some(lake) = lake.as_ref() {
         return Some(Arc::clone(lake));
     }
-    let classpath = if has("java") { classpath() } else { None };
+    let classpath = if has("java") { classpath("java_writer") } else { None };
     let Some(classpath) = classpath else {
         skip("no Java with Maven to write Iceberg tables");
         return None;

@@ -2,9 +2,12 @@
 //!
 //! Tests whose names start with `external_` need Python or Java.
 
+mod conformance;
+mod corrupt;
 mod delta;
 mod iceberg;
 mod java;
 mod object_store;
+mod spark;
 mod support;
 mod travel;

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::Schema;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemTable;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -174,15 +175,29 @@ pub(super) fn rows(batches: &[RecordBatch]) -> Vec<String> {
     rows
 }
 
+/// The file of the rows that a table's writer reads: `NAME.parquet`, or the only one in the directory `NAME`.
+pub(super) fn expected_file(lake: &Path, name: &str) -> PathBuf {
+    let expected = lake.join("expected");
+    let directory = expected.join(name);
+    let mut parts = std::fs::read_dir(directory).into_iter().flatten().map(|part| part.unwrap().path());
+    let part = parts.find(|path| path.extension().is_some_and(|end| end == "parquet"));
+    part.unwrap_or_else(|| expected.join(format!("{name}.parquet")))
+}
+
+/// The columns that a table's writer reads.
+pub(super) fn expected_schema(lake: &Path, name: &str) -> Schema {
+    let file = std::fs::File::open(expected_file(lake, name)).unwrap();
+    let schema = Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema());
+    Schema::new(schema.fields().clone())
+}
+
 /// A session where `t` is the table and `e` holds the rows that its writer reads.
 pub(super) async fn beside_expected(lake: &Path, table: &Table) -> SessionContext {
-    let expected = lake.join("expected").join(format!("{}.parquet", table.name.table));
+    let expected = expected_file(lake, &table.name.table);
     let tables = tables();
     let ctx = session(&tables);
     ctx.register_table("t", tables.pin(table).await.unwrap().provider()).unwrap();
-    let file = std::fs::File::open(&expected).unwrap();
-    let schema = Arc::clone(ParquetRecordBatchReaderBuilder::try_new(file).unwrap().schema());
-    let plain = datafusion::arrow::datatypes::Schema::new(schema.fields().clone());
+    let plain = expected_schema(lake, &table.name.table);
     let batches = parquet_rows(&expected);
     let batches = batches.into_iter().map(|batch| batch.with_schema(Arc::new(plain.clone())).unwrap()).collect();
     ctx.register_table("e", Arc::new(MemTable::try_new(Arc::new(plain), vec![batches]).unwrap())).unwrap();

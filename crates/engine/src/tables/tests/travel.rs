@@ -8,7 +8,10 @@ use portcullis_contract::{Table, TableFormat};
 use portcullis_govern::{AsOf, ResolvedVersion};
 use serde_json::Value;
 
-use super::support::{Columns, Lake, declared, executed, parquet_rows, rows, session, tables, written_by_python};
+use super::support::{
+    Columns, Lake, declared, executed, expected_schema, fixtures, parquet_rows, python, rows, run, session, skip,
+    tables, written_by_python,
+};
 use crate::ErrorKind;
 use crate::tables::Tables;
 
@@ -60,8 +63,9 @@ async fn every_version_is_what_its_writer_reads(tables: &Tables, lake: &Path, ta
         assert_eq!(pinned.snapshot(), snapshot);
         let ctx = session(tables);
         ctx.register_table("t", pinned.provider()).unwrap();
-        let batches = parquet_rows(&lake.join(format!("expected/{name}@{snapshot}.parquet")));
-        let file = batches[0].schema();
+        let called = format!("{name}@{snapshot}");
+        let batches = parquet_rows(&lake.join(format!("expected/{called}.parquet")));
+        let file = expected_schema(lake, &called);
         let order: Vec<_> = table.fields().iter().filter_map(|field| file.index_of(&field.name).ok()).collect();
         let batches: Vec<_> = batches.iter().map(|batch| batch.project(&order).unwrap()).collect();
         let list = order.iter().map(|at| format!("\"{}\"", file.field(*at).name())).collect::<Vec<_>>().join(", ");
@@ -81,6 +85,40 @@ async fn every_version_is_what_its_writer_reads(tables: &Tables, lake: &Path, ta
             let (_, counted) = executed(&ctx, &format!("select id, {filter} as k from t")).await;
             let kept = rows(&counted).iter().filter(|row| row.ends_with("true")).count();
             assert_eq!(rows(&part).len(), kept, "{filter} of {name}@{snapshot}");
+        }
+    }
+}
+
+/// The same, of a table here.
+pub(super) async fn versions_are_what_the_writer_reads(name: &str, format: TableFormat) {
+    let Some(lake) = lake() else { return };
+    let columns = if format == TableFormat::Iceberg { EVOLVING } else { HISTORY };
+    let table = declared(&lake.path().display().to_string(), name, format, columns);
+    every_version_is_what_its_writer_reads(&tables(), lake.path(), &table).await;
+}
+
+/// Random appends, overwrites, deletes, updates and evolution by both formats' writers, each version beside a model.
+/// `PORTCULLIS_SEED` asks for other pasts.
+#[tokio::test(flavor = "multi_thread")]
+async fn external_travel_random_pasts_are_what_a_model_says() {
+    let Some(python) = python() else {
+        skip("no Python with pyiceberg and deltalake (set PORTCULLIS_PYTHON, or run `cargo xtask setup`)");
+        return;
+    };
+    let given = std::env::var("PORTCULLIS_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    for seed in given.map_or(1..3, |seed| seed..seed + 1) {
+        let lake = tempfile::TempDir::new().unwrap();
+        let mut writer = std::process::Command::new(&python);
+        run(writer.arg(fixtures().join("make_random.py")).arg(lake.path()).args([seed.to_string().as_str(), "20"]));
+        for (format, kind) in [(TableFormat::Iceberg, "iceberg"), (TableFormat::Delta, "delta")] {
+            let name = format!("{kind}_{seed}");
+            eprintln!("seed {seed}: {name}");
+            let facts = facts(lake.path(), &name);
+            let columns = facts["declared"].as_array().unwrap().iter().map(|pair| (text(&pair[0]), text(&pair[1])));
+            let columns: Vec<(String, String)> = columns.collect();
+            let columns: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
+            let table = declared(&lake.path().display().to_string(), &name, format, &columns);
+            every_version_is_what_its_writer_reads(&tables(), lake.path(), &table).await;
         }
     }
 }
