@@ -56,12 +56,16 @@ fn write_log(table: &Path) {
 async fn planning() {
     let lake = tempfile::tempdir().unwrap();
     write_log(&lake.path().join("many"));
-    let contract = "apiVersion: datamesh.io/v1\nkind: DataProduct\nmetadata: {name: many, domain: bench, version: 1.0.0}\n\
-        outputPorts:\n  - {name: table, type: delta-table, connection: lake, location: many}\nschema:\n  fields:\n    \
-        - {name: id, type: long}\n    - {name: day, type: date}\n    - {name: region, type: string}\n    - {name: amount, type: double}\n";
+    let contract = format!(
+        "apiVersion: datamesh.io/v1\nkind: DataProduct\nmetadata: {{name: many, domain: bench, version: 1.0.0}}\n\
+         outputPorts:\n  - {{name: table, type: delta-table, connection: lake, location: \"{}/many\"}}\nschema:\n  fields:\n    \
+         - {{name: id, type: long}}\n    - {{name: day, type: date}}\n    - {{name: region, type: string}}\n    \
+         - {{name: amount, type: double}}\n",
+        lake.path().display()
+    );
     let connections = format!("connections: {{lake: {{type: directory, url: \"{}\"}}}}", lake.path().display());
     let connections = SourceFile::new("catalogs/connections.yaml", &connections);
-    let catalogue = Catalogue::build(&[SourceFile::new("catalogs/bench/many.yaml", contract)], Some(&connections));
+    let catalogue = Catalogue::build(&[SourceFile::new("catalogs/bench/many.yaml", &contract)], Some(&connections));
     let table = catalogue.resolve("bench", "many").unwrap_or_else(|| panic!("{:#?}", catalogue.findings()));
     let mut options = TablesOptions::new(lake.path());
     options.refresh_age = Duration::from_secs(3600);
