@@ -26,7 +26,7 @@ use lab::{HIDDEN, MASKED, MASKS, SHARES, found, user};
 const CONFIG: &str = "[limits]\nrevoke_within = \"5m\"\n[catalogue]\nwatch = false\n";
 
 /// The ways to ask. Each is about every type.
-const FORMS: [(&str, &str); 13] = [
+const FORMS: [(&str, &str); 17] = [
     ("plain", "SELECT * FROM lab.needles"),
     ("order by", "SELECT * FROM lab.needles ORDER BY v_s DESC, p_i, id"),
     ("limit", "SELECT * FROM lab.needles LIMIT 9 OFFSET 1"),
@@ -66,6 +66,27 @@ const FORMS: [(&str, &str); 13] = [
         "parts of nested values",
         "SELECT v_st['a'], p_st['a'], v_st['n'], v_l[1], p_l[1], cardinality(v_l), map_keys(v_m), map_values(p_m), \
          CASE WHEN pct > 3 THEN v_l END, CASE WHEN pct > 3 THEN p_m END, CASE WHEN id > 9 THEN v_st END FROM lab.needles",
+    ),
+    (
+        "windows over nested values",
+        "SELECT lag(v_l) OVER (ORDER BY id), lead(p_l) OVER (ORDER BY id), first_value(v_m) OVER (PARTITION BY pct ORDER BY id), \
+         last_value(p_m) OVER (ORDER BY id), nth_value(v_st, 2) OVER (ORDER BY id), lag(p_st) OVER (ORDER BY id), lag(v_d) OVER \
+         (ORDER BY id), lag(p_d) OVER (ORDER BY id), lag(v_b) OVER (ORDER BY p_b, id), max(p_i) OVER (ORDER BY id) FROM lab.needles",
+    ),
+    (
+        "groups of nested values",
+        "SELECT v_l, p_l, v_st, p_st, v_b, p_b, count(*) FROM lab.needles GROUP BY v_l, p_l, v_st, p_st, v_b, p_b ORDER BY v_b",
+    ),
+    (
+        "dictionaries in joins, windows and orders",
+        "WITH d AS (SELECT id, arrow_cast(v_s, 'Dictionary(Int32, Utf8)') AS v, arrow_cast(p_s, 'Dictionary(Int32, Utf8)') AS p \
+         FROM lab.needles) SELECT a.v, b.p, lag(a.v) OVER (ORDER BY a.id), first_value(b.p) OVER (PARTITION BY a.v ORDER BY a.id) \
+         FROM d AS a JOIN d AS b ON a.v = b.v AND a.id = b.id ORDER BY a.v DESC, a.id LIMIT 390",
+    ),
+    (
+        "groups of dictionaries",
+        "WITH d AS (SELECT arrow_cast(v_s, 'Dictionary(Int32, Utf8)') AS v, arrow_cast(p_s, 'Dictionary(Int32, Utf8)') AS p \
+         FROM lab.needles) SELECT v, p, count(*), min(v), max(p) FROM d GROUP BY v, p",
     ),
     (
         "decimals",

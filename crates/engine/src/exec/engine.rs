@@ -7,7 +7,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, TableSource};
 use futures::future::try_join_all;
 use portcullis_contract::{Table, TableName};
-use portcullis_govern::{AsOf, GovernedPlan, ResolvedVersion, ScanSource};
+use portcullis_govern::{AsOf, Disclosure, GovernedPlan, ResolvedVersion, ScanSource};
 
 use super::bind::bind;
 use super::limits::EngineLimits;
@@ -75,7 +75,11 @@ impl Engine {
         let logical = bind(plan.logical().clone(), &table).map_err(|e| redact::planning(&e))?;
         clock.stage("bind");
         let scans: Vec<_> = barriers.iter().map(|barrier| Arc::clone(barrier.governed())).collect();
-        let mut bound = self.runner.plan(logical, plan.time_zone(), &scans, turn).await?;
+        // Which partition a row is in follows from the hash of what is matched, and shows in the order of rows.
+        let is_matched =
+            |source: &Arc<ScanSource>| source.columns().iter().any(|c| c.disclosure == Disclosure::JoinOnly);
+        let partitions = plan.scans().iter().any(is_matched).then_some(1);
+        let mut bound = self.runner.plan(logical, plan.time_zone(), partitions, &scans, turn).await?;
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
         bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)

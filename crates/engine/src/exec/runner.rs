@@ -59,15 +59,19 @@ impl Runner {
         }
     }
 
-    /// Optimises a bound plan for a time zone and checks it. A panic on the way is an error of this query.
+    /// Optimises a bound plan for a time zone, and so many partitions if they must not be more, and checks it. A panic on the way is an error of this query.
     pub async fn plan(
         &self,
         logical: LogicalPlan,
         time_zone: &str,
+        partitions: Option<usize>,
         scans: &[Arc<GovernedScan>],
         turn: OwnedSemaphorePermit,
     ) -> Result<Bound, EngineError> {
-        let state = self.sessions.start(time_zone);
+        let mut state = self.sessions.start(time_zone);
+        if let Some(partitions) = partitions {
+            state.config_mut().options_mut().execution.target_partitions = partitions;
+        }
         let planned = AssertUnwindSafe(physical(&state, &logical, scans, &self.guards)).catch_unwind().await;
         let plan = planned.unwrap_or_else(|_| Err(redact::defect()))?;
         if let Some(field) = unsupported(&plan.schema()) {
@@ -75,7 +79,6 @@ impl Runner {
                 format!("column `{}` has a type that cannot be sent: {}", field.name(), wire_type(field.data_type()));
             return Err(EngineError::Planning(text));
         }
-        let mut state = state;
         if may_spill(&plan) {
             state.config_mut().set_extension(Arc::new(MaySpill));
         }

@@ -26,8 +26,8 @@ impl Generator<'_> {
     /// A SELECT; its items have these types, if they are given.
     pub(super) fn select(&mut self, types: Option<&[Ty]>) -> Query {
         let (from, scope) = self.from();
-        let filter = match self.rng.below(5) {
-            0 | 1 => String::new(),
+        let filter = match self.rng.below(2) {
+            0 => String::new(),
             _ => format!(" WHERE {}", self.predicate(&scope, 0)),
         };
         if self.rng.once_in(3) {
@@ -103,7 +103,7 @@ impl Generator<'_> {
             (_, 2) if !self.common => format!(" GROUP BY GROUPING SETS (({}), ())", keys.join(", ")),
             _ => format!(" GROUP BY {}", keys.join(", ")),
         };
-        let having = match self.rng.below(4) {
+        let having = match self.rng.below(6) {
             0 if self.common => format!(" HAVING count(*) > {}", self.small()),
             0 => format!(
                 " HAVING {} IS NOT NULL AND max({}) >= {}",
@@ -155,7 +155,7 @@ impl Generator<'_> {
             return String::new();
         }
         let offset = if self.rng.once_in(3) { format!(" OFFSET {}", self.rng.below(20)) } else { String::new() };
-        format!(" LIMIT {}{offset}", self.rng.below(60))
+        format!(" LIMIT {}{offset}", 1 + self.rng.below(60))
     }
 
     /// What is read, and the columns that it has.
@@ -313,7 +313,7 @@ impl Generator<'_> {
         let all = of(&left.columns, &right.columns);
         let named = |col: &Col| col.sql.rsplit('.').next().map(str::to_owned);
         let alike: Vec<_> = all.iter().copied().filter(|(a, b)| named(a) == named(b)).collect();
-        if alike.is_empty() || self.rng.once_in(4) { all } else { alike }
+        if alike.is_empty() || self.rng.once_in(8) { all } else { alike }
     }
 
     /// An equality of a column within and a column without.
@@ -369,7 +369,7 @@ impl Generator<'_> {
     fn set_operation(&mut self) -> Query {
         let types: Vec<Ty> = (0..1 + self.rng.below(2)).map(|_| *self.rng.pick(SCALARS)).collect();
         let (left, right) = (self.select(Some(&types)), self.select(Some(&types)));
-        let operator = *self.rng.pick(&["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]);
+        let operator = *self.rng.pick(&["UNION", "UNION ALL", "UNION ALL", "INTERSECT", "EXCEPT"]);
         let order = self.order_by_position(types.len());
         let sql =
             format!("(SELECT * FROM ({}) AS s1) {operator} (SELECT * FROM ({}) AS s2){order}", left.sql, right.sql);

@@ -186,7 +186,7 @@ impl Generator<'_> {
     pub(super) fn predicate(&mut self, scope: &Scope, depth: usize) -> String {
         if depth < DEEPEST && self.rng.once_in(4) {
             let (left, right) = (self.predicate(scope, depth + 1), self.predicate(scope, depth + 1));
-            return format!("({left} {} {right})", self.rng.pick(&["AND", "OR"]));
+            return format!("({left} {} {right})", self.rng.pick(&["AND", "OR", "OR"]));
         }
         if !self.common && self.rng.once_in(28) {
             let fallible = *self.rng.pick(&[Ty::Int, Ty::Int, Ty::Date, Ty::Dec, Ty::Dbl, Ty::Bool]);
@@ -203,10 +203,10 @@ impl Generator<'_> {
         let ty = self.of_scope(scope);
         let left = self.expr(ty, scope, depth + 1);
         match self.rng.below(11) {
-            0 => format!("{left} IS {}NULL", self.rng.pick(&["", "NOT "])),
+            0 => format!("{left} IS {}NULL", self.rng.pick(&["", "NOT ", "NOT "])),
             1 => {
                 let (a, b) = (self.literal(ty), self.literal(ty));
-                format!("{left} {}IN ({a}, {b})", self.rng.pick(&["", "NOT "]))
+                format!("{left} {}IN ({a}, {b})", self.rng.pick(&["", "NOT ", "NOT "]))
             }
             2 if !matches!(ty, Ty::Bool | Ty::Bin | Ty::Uuid | Ty::Longs | Ty::Texts | Ty::Place | Ty::Tags) => {
                 format!("{left} BETWEEN {} AND {}", self.literal(ty), self.leaf(ty, scope))

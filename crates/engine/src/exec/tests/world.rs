@@ -62,7 +62,9 @@ impl World {
 
     pub async fn prepare(&self, sql: &str) -> Result<Bound, EngineError> {
         let logical = self.logical(sql).await;
-        self.runner.plan(logical, portcullis_govern::UTC, &[Arc::clone(&self.scan)], self.runner.turn().await?).await
+        self.runner
+            .plan(logical, portcullis_govern::UTC, None, &[Arc::clone(&self.scan)], self.runner.turn().await?)
+            .await
     }
 
     pub async fn start(&self, sql: &str) -> Result<ScrubbedStream, EngineError> {
