@@ -308,8 +308,12 @@ async fn governed() {
     };
     let (gateway, session) = open("audit-governed").await;
     let policies = directory.path().join("policies");
-    std::fs::remove_dir_all(&policies).unwrap();
-    std::fs::create_dir(&policies).unwrap();
+    for entry in std::fs::read_dir(&policies).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "cedar") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
     std::fs::write(policies.join("all.cedar"), ALL).unwrap();
     let (open_gateway, anybody) = open("audit-by-hand").await;
     let columns = "order_id, event_ts, event_type, region, channel, product_id, quantity, amount, currency, coupon";
