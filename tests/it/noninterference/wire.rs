@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -95,9 +95,17 @@ impl Response {
 /// Rows as text.
 pub fn rows_of(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("∅");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
-    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ");
+    // A statement can make types that have no text, such as times in a zone that is none: of those, the bytes.
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| (column, ArrayFormatter::try_new(column.as_ref(), &options).ok()))
+        .collect();
+    let value = |(column, formatter): &(&ArrayRef, Option<ArrayFormatter<'_>>), row| match formatter {
+        Some(formatter) => formatter.value(row).to_string(),
+        None => format!("{:?}", column.slice(row, 1).to_data()),
+    };
+    let row = |row| columns.iter().map(|column| value(column, row)).collect::<Vec<_>>().join(" | ");
     (0..batch.num_rows()).map(row).collect()
 }
 
