@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array,
     Float64Array, Int32Array, Int32Builder, Int64Array, ListBuilder, MapBuilder, RecordBatch, StringArray,
-    StringBuilder, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    StringBuilder, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema};
 use iceberg::io::LocalFsStorageFactory;
 use iceberg::memory::{MEMORY_CATALOG_WAREHOUSE, MemoryCatalogBuilder};
-use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, Schema, Struct};
+use iceberg::spec::{DataContentType, DataFileBuilder, DataFileFormat, FormatVersion, Schema, Struct};
 use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{Catalog, CatalogBuilder, NamespaceIdent, TableCreation};
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
@@ -23,7 +23,7 @@ use portcullis_gateway::Gateway;
 use crate::support::{self, block_on};
 
 /// The columns: the name, the contract's type, Iceberg's type. Nested fields are numbered after the columns, as Iceberg numbers them.
-const COLUMNS: [(&str, &str, &str); 18] = [
+const COLUMNS: [(&str, &str, &str); 20] = [
     ("text", "string", r#""string""#),
     ("int", "int", r#""int""#),
     ("long", "long", r#""long""#),
@@ -33,22 +33,24 @@ const COLUMNS: [(&str, &str, &str); 18] = [
     ("day", "date", r#""date""#),
     ("local", "timestamp", r#""timestamp""#),
     ("instant", "timestamptz", r#""timestamptz""#),
+    ("local_ns", "timestamp_ns", r#""timestamp_ns""#),
+    ("instant_ns", "timestamptz_ns", r#""timestamptz_ns""#),
     ("clock", "time", r#""time""#),
     ("flag", "boolean", r#""boolean""#),
     ("bytes", "binary", r#""binary""#),
     ("uuid", "uuid", r#""uuid""#),
     ("fixed4", "fixed(4)", r#""fixed[4]""#),
     ("fixed16", "fixed(16)", r#""fixed[16]""#),
-    ("list", "list<string>", r#"{"type":"list","element-id":19,"element":"string","element-required":false}"#),
+    ("list", "list<string>", r#"{"type":"list","element-id":21,"element":"string","element-required":false}"#),
     (
         "map",
         "map<string,int>",
-        r#"{"type":"map","key-id":20,"key":"string","value-id":21,"value":"int","value-required":false}"#,
+        r#"{"type":"map","key-id":22,"key":"string","value-id":23,"value":"int","value-required":false}"#,
     ),
     (
         "struct",
         "struct<street: string, number: int>",
-        r#"{"type":"struct","fields":[{"id":22,"name":"street","required":false,"type":"string"},{"id":23,"name":"number","required":false,"type":"int"}]}"#,
+        r#"{"type":"struct","fields":[{"id":24,"name":"street","required":false,"type":"string"},{"id":25,"name":"number","required":false,"type":"int"}]}"#,
     ),
 ];
 
@@ -119,7 +121,8 @@ async fn table(lake: &Path) -> String {
     let fields: Vec<_> = (1..).zip(&COLUMNS).map(field).collect();
     let schema = format!(r#"{{"type":"struct","schema-id":0,"fields":[{}]}}"#, fields.join(","));
     let schema: Schema = serde_json::from_str(&schema).unwrap();
-    let creation = TableCreation::builder().name("every".into()).schema(schema).build();
+    let creation =
+        TableCreation::builder().name("every".into()).schema(schema).format_version(FormatVersion::V3).build();
     let table = catalog.create_table(&namespace, creation).await.unwrap();
     let address = format!("{}/data/rows.parquet", table.metadata().location());
     let path = PathBuf::from(address.strip_prefix("file://").unwrap());
@@ -150,6 +153,7 @@ fn rows() -> RecordBatch {
     }
     let midnight = 19_782_i64 * 86_400_000_000;
     let moments = vec![Some(midnight + 49_510_123_456), Some(-1), None];
+    let finest: Vec<_> = moments.iter().map(|micros| micros.map(|micros| micros * 1000 + 789)).collect();
     let fixed = |values: Vec<Option<Vec<u8>>>, width| {
         FixedSizeBinaryArray::try_from_sparse_iter_with_size(values.into_iter(), width).unwrap()
     };
@@ -164,6 +168,8 @@ fn rows() -> RecordBatch {
         column(Date32Array::from(vec![Some(19_782), Some(-1), None])),
         column(TimestampMicrosecondArray::from(moments.clone())),
         column(TimestampMicrosecondArray::from(moments).with_timezone("+00:00")),
+        column(TimestampNanosecondArray::from(finest.clone())),
+        column(TimestampNanosecondArray::from(finest).with_timezone("+00:00")),
         column(Time64MicrosecondArray::from(vec![Some(49_510_123_456), Some(0), None])),
         column(BooleanArray::from(vec![Some(true), Some(false), None])),
         column(BinaryArray::from(vec![Some(&b"\x00\xff\x10"[..]), Some(b""), None])),
@@ -211,13 +217,13 @@ fn structs() -> StructArray {
 fn numbered(name: &str, data_type: &DataType, id: i32) -> Field {
     let nested = |field: &Field, id| numbered(field.name(), field.data_type(), id).with_nullable(field.is_nullable());
     let data_type = match data_type {
-        DataType::List(element) => DataType::List(Arc::new(nested(element, 19))),
+        DataType::List(element) => DataType::List(Arc::new(nested(element, 21))),
         DataType::Map(entries, sorted) => {
             let DataType::Struct(fields) = entries.data_type() else { panic!("the entries of a map are structs") };
-            let fields: Fields = (20..).zip(fields).map(|(id, field)| nested(field, id)).collect();
+            let fields: Fields = (22..).zip(fields).map(|(id, field)| nested(field, id)).collect();
             DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(DataType::Struct(fields))), *sorted)
         }
-        DataType::Struct(fields) => DataType::Struct((22..).zip(fields).map(|(id, field)| nested(field, id)).collect()),
+        DataType::Struct(fields) => DataType::Struct((24..).zip(fields).map(|(id, field)| nested(field, id)).collect()),
         other => other.clone(),
     };
     let id = HashMap::from([(PARQUET_FIELD_ID_META_KEY.to_string(), id.to_string())]);

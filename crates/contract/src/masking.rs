@@ -43,27 +43,22 @@ impl Masking {
     /// | level | types |
     /// |---|---|
     /// | none, null | all |
-    /// | partial | string, date, timestamp, timestamptz |
-    /// | bucket | numbers, date, time, timestamp, timestamptz |
+    /// | partial | string, date, timestamps |
+    /// | bucket | numbers, date, time, timestamps |
     /// | hash | string, int, long, uuid, fixed (16 bytes or more), binary |
     /// | redact | all but boolean; a struct when each of its fields can |
     pub fn applies_to(self, data_type: &FieldType) -> bool {
         use FieldType as T;
         match self {
             Masking::None | Masking::Null => true,
-            Masking::Partial => matches!(data_type, T::String | T::Date | T::Timestamp | T::TimestampTz),
-            Masking::Bucket => matches!(
-                data_type,
-                T::Int
-                    | T::Long
-                    | T::Float
-                    | T::Double
-                    | T::Decimal { .. }
-                    | T::Date
-                    | T::Time
-                    | T::Timestamp
-                    | T::TimestampTz
-            ),
+            Masking::Partial => *data_type == T::String || *data_type == T::Date || data_type.is_timestamp(),
+            Masking::Bucket => {
+                data_type.is_timestamp()
+                    || matches!(
+                        data_type,
+                        T::Int | T::Long | T::Float | T::Double | T::Decimal { .. } | T::Date | T::Time
+                    )
+            }
             // A keyed hash of a few bytes would collide, or could be enumerated.
             Masking::Hash => match data_type {
                 T::String | T::Int | T::Long | T::Uuid | T::Binary => true,
@@ -128,8 +123,8 @@ mod tests {
 
     #[test]
     fn the_table_of_masks_and_types() {
-        let types = "boolean int long float double decimal(9,2) date time timestamp timestamptz string uuid fixed(4) \
-                     fixed(16) binary list<string> map<string,int> struct<a:int> struct<a:boolean>";
+        let types = "boolean int long float double decimal(9,2) date time timestamp timestamptz timestamp_ns \
+                     timestamptz_ns string uuid fixed(4) fixed(16) binary list<string> map<string,int> struct<a:int> struct<a:boolean>";
         let applies = |masking: Masking| {
             let kept = types.split(' ').filter(|text| masking.applies_to(&text.parse().unwrap()));
             kept.collect::<Vec<_>>().join(" ")
@@ -137,13 +132,16 @@ mod tests {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(applies(Masking::None), words(types));
         assert_eq!(applies(Masking::Null), words(types));
-        assert_eq!(applies(Masking::Partial), "date timestamp timestamptz string");
-        assert_eq!(applies(Masking::Bucket), "int long float double decimal(9,2) date time timestamp timestamptz");
+        assert_eq!(applies(Masking::Partial), "date timestamp timestamptz timestamp_ns timestamptz_ns string");
+        assert_eq!(
+            applies(Masking::Bucket),
+            "int long float double decimal(9,2) date time timestamp timestamptz timestamp_ns timestamptz_ns"
+        );
         assert_eq!(applies(Masking::Hash), "int long string uuid fixed(16) binary");
         assert_eq!(
             applies(Masking::Redact),
-            "int long float double decimal(9,2) date time timestamp timestamptz string uuid fixed(4) fixed(16) binary \
-             list<string> map<string,int> struct<a:int>"
+            "int long float double decimal(9,2) date time timestamp timestamptz timestamp_ns timestamptz_ns string uuid \
+             fixed(4) fixed(16) binary list<string> map<string,int> struct<a:int>"
         );
     }
 

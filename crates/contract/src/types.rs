@@ -36,6 +36,10 @@ pub enum FieldType {
     Timestamp,
     /// Instant in microseconds, UTC.
     TimestampTz,
+    /// Date and time without a zone, in nanoseconds: of the years 1678 to 2261.
+    TimestampNs,
+    /// Instant in nanoseconds, UTC: of the years 1678 to 2261.
+    TimestampTzNs,
     /// Text.
     String,
     /// UUID, 16 bytes.
@@ -57,6 +61,12 @@ impl FieldType {
     pub fn is_nested(&self) -> bool {
         matches!(self, FieldType::List(_) | FieldType::Map(..) | FieldType::Struct(_))
     }
+
+    /// Whether it is a date with a time, of whatever precision.
+    pub fn is_timestamp(&self) -> bool {
+        use FieldType::{Timestamp, TimestampNs, TimestampTz, TimestampTzNs};
+        matches!(self, Timestamp | TimestampTz | TimestampNs | TimestampTzNs)
+    }
 }
 
 impl fmt::Display for FieldType {
@@ -72,6 +82,8 @@ impl fmt::Display for FieldType {
             FieldType::Time => f.write_str("time"),
             FieldType::Timestamp => f.write_str("timestamp"),
             FieldType::TimestampTz => f.write_str("timestamptz"),
+            FieldType::TimestampNs => f.write_str("timestamp_ns"),
+            FieldType::TimestampTzNs => f.write_str("timestamptz_ns"),
             FieldType::String => f.write_str("string"),
             FieldType::Uuid => f.write_str("uuid"),
             FieldType::Fixed(length) => write!(f, "fixed({length})"),
@@ -161,6 +173,8 @@ const SIMPLE: &[(&str, FieldType)] = &[
     ("timestamp_tz", FieldType::TimestampTz),
     ("timestamp_ltz", FieldType::TimestampTz),
     ("timestamp with time zone", FieldType::TimestampTz),
+    ("timestamp_ns", FieldType::TimestampNs),
+    ("timestamptz_ns", FieldType::TimestampTzNs),
     ("string", FieldType::String),
     ("varchar", FieldType::String),
     ("text", FieldType::String),

@@ -7,8 +7,8 @@ use portcullis_contract::{FieldType, Table};
 
 /// Columns of `table` in the contract's order, all nullable.
 ///
-/// Text is `Utf8View` and bytes are `BinaryView` (what Parquet is decoded to); timestamps are in microseconds, without
-/// a zone or in `+00:00`.
+/// Text is `Utf8View` and bytes are `BinaryView` (what Parquet is decoded to); timestamps are in microseconds or
+/// nanoseconds, without a zone or in `+00:00`.
 pub fn arrow_schema(table: &Table) -> SchemaRef {
     let fields = table.fields().iter().map(|field| Field::new(&field.name, arrow_type(&field.data_type), true));
     Arc::new(Schema::new(fields.collect::<Fields>()))
@@ -29,6 +29,8 @@ pub fn arrow_type(data_type: &FieldType) -> DataType {
         FieldType::Time => DataType::Time64(TimeUnit::Microsecond),
         FieldType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         FieldType::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+        FieldType::TimestampNs => DataType::Timestamp(TimeUnit::Nanosecond, None),
+        FieldType::TimestampTzNs => DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into())),
         FieldType::String => DataType::Utf8View,
         FieldType::Uuid => DataType::FixedSizeBinary(16),
         FieldType::Fixed(width) => DataType::FixedSizeBinary(i32::try_from(*width).unwrap_or(i32::MAX)),

@@ -13,7 +13,7 @@ use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapter
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::bind::{Column, Origin};
-use super::reshape::{Reshape, Shape};
+use super::reshape::{Reshape, Shape, is_finer};
 use crate::EngineError;
 
 /// By what the columns of data files are known.
@@ -96,7 +96,10 @@ fn resolve(column: &Column, physical: &SchemaRef, identity: Identity) -> Result<
     let found = physical.field(at);
     let source: Arc<dyn PhysicalExpr> = Arc::new(ColumnExpr::new(found.name(), at));
     // Parquet's bounds of floats leave NaN out, which comparisons do not: behind a reshaping, nothing is pruned by them.
-    let reshaped = target.is_nested() || found.data_type().is_nested() || target.is_floating();
+    let reshaped = target.is_nested()
+        || found.data_type().is_nested()
+        || target.is_floating()
+        || is_finer(found.data_type(), target);
     if found.data_type() == target && !reshaped {
         return Ok(source);
     }

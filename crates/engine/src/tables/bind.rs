@@ -216,7 +216,8 @@ pub(super) fn widens(from: &DataType, to: &DataType) -> bool {
         (T::Decimal128(p, s), T::Decimal128(q, t)) => s == t && p <= q,
         (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8 | T::Utf8View) => true,
         (T::Binary | T::LargeBinary | T::BinaryView, T::BinaryView) => true,
-        (T::Timestamp(_, from_zone), T::Timestamp(TimeUnit::Microsecond, to_zone)) => {
+        // Nanoseconds are not microseconds, nor the other way round: one would be cut, the other not fit.
+        (T::Timestamp(from_unit, from_zone), T::Timestamp(to_unit, to_zone)) if from_unit == to_unit => {
             match (from_zone.as_deref(), to_zone.as_deref()) {
                 (None, None) => true,
                 (Some(from), Some(to)) => is_utc(from) && is_utc(to),
@@ -242,8 +243,10 @@ fn describe(data_type: &DataType) -> String {
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
         DataType::Date32 => "date".into(),
         DataType::Time64(_) => "time".into(),
-        DataType::Timestamp(_, None) => "timestamp without zone".into(),
-        DataType::Timestamp(_, Some(_)) => "timestamp with zone".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "timestamp_ns".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => "timestamptz_ns".into(),
+        DataType::Timestamp(_, None) => "timestamp".into(),
+        DataType::Timestamp(_, Some(_)) => "timestamptz".into(),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".into(),
         DataType::FixedSizeBinary(16) => "uuid or fixed(16)".into(),

@@ -343,6 +343,9 @@ pub(super) fn order(left: &ScalarValue, right: &ScalarValue) -> Option<Ordering>
         (S::TimestampMicrosecond(Some(a), z), S::TimestampMicrosecond(Some(b), y)) => {
             (z.is_some() == y.is_some()).then(|| a.cmp(b))
         }
+        (S::TimestampNanosecond(Some(a), z), S::TimestampNanosecond(Some(b), y)) => {
+            (z.is_some() == y.is_some()).then(|| a.cmp(b))
+        }
         (S::Boolean(Some(a)), S::Boolean(Some(b))) => Some(a.cmp(b)),
         (S::Int32(Some(a)), S::Int32(Some(b))) | (S::Date32(Some(a)), S::Date32(Some(b))) => Some(a.cmp(b)),
         (S::Int64(Some(a)), S::Int64(Some(b))) | (S::Time64Microsecond(Some(a)), S::Time64Microsecond(Some(b))) => {

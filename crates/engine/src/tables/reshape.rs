@@ -5,8 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, RecordBatch, StructArray};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit, TimestampNanosecondType};
+use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
@@ -15,6 +16,15 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::adapter::Identity;
 use super::bind::Origin;
 use crate::EngineError;
+
+/// A value that does not fit is an error, and not null.
+const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
+
+/// Whether a file has times in nanoseconds where its table has microseconds: they are read as far as nothing is lost.
+pub(super) fn is_finer(source: &DataType, target: &DataType) -> bool {
+    use TimeUnit::{Microsecond, Nanosecond};
+    matches!((source, target), (DataType::Timestamp(Nanosecond, _), DataType::Timestamp(Microsecond, _)))
+}
 
 /// How an array of one type becomes one of another.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +102,15 @@ impl Shape {
         let unfit = || DataFusionError::Internal("a nested column of a data file changed its type".to_owned());
         match self {
             Shape::Cast(target) if array.data_type() == target => Ok(Arc::clone(array)),
-            Shape::Cast(target) => Ok(cast(array, target)?),
+            Shape::Cast(target) => {
+                if is_finer(array.data_type(), target)
+                    && array.as_primitive::<TimestampNanosecondType>().iter().flatten().any(|nanos| nanos % 1000 != 0)
+                {
+                    let kind = "a data file has times in nanoseconds, and its table has them in microseconds";
+                    return Err(DataFusionError::External(Box::new(EngineError::Execution { kind })));
+                }
+                Ok(cast_with_options(array, target, &EXACT)?)
+            }
             Shape::Struct(fields, parts) => {
                 let source = array.as_struct_opt().ok_or_else(unfit)?;
                 let columns = parts.iter().map(|part| match part {

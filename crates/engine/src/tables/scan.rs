@@ -86,10 +86,12 @@ impl Scan<'_> {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let statistics = merged(&files, layout.schema.table_schema())?;
         let partitions = self.state.config().target_partitions().max(1);
-        let options = TableParquetOptions {
+        let mut options = TableParquetOptions {
             global: self.state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
+        // Else they are read as nanoseconds, of which 64 bits end in 2262.
+        options.global.coerce_int96 = Some("us".to_owned());
         let footers = Arc::clone(&self.root.root.footers);
         let readers = Readers::new(Arc::clone(&self.root.store) as _, footers);
         let source: Arc<dyn FileSource> = Arc::new(

@@ -35,7 +35,8 @@ impl CedarType {
             FieldType::Decimal { precision, scale } if *scale <= 4 && precision.saturating_sub(*scale) <= 14 => {
                 CedarType::Decimal
             }
-            FieldType::Date | FieldType::Timestamp | FieldType::TimestampTz => CedarType::Datetime,
+            FieldType::Date => CedarType::Datetime,
+            timestamp if timestamp.is_timestamp() => CedarType::Datetime,
             FieldType::List(item) => match CedarType::of(item)? {
                 CedarType::String => CedarType::StringSet,
                 CedarType::Long => CedarType::LongSet,

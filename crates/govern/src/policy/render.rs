@@ -1,6 +1,6 @@
 //! Row filters as stable text, for people, policy tests and the matrix.
 
-use datafusion::arrow::temporal_conversions::{date32_to_datetime, timestamp_us_to_datetime};
+use datafusion::arrow::temporal_conversions::{date32_to_datetime, timestamp_ns_to_datetime, timestamp_us_to_datetime};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, Operator};
 
@@ -86,6 +86,10 @@ pub(crate) fn literal(value: &ScalarValue) -> String {
         ScalarValue::TimestampMicrosecond(Some(us), _) => match timestamp_us_to_datetime(*us) {
             Some(instant) => quoted(&instant.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string()),
             None => format!("microsecond {us}"),
+        },
+        ScalarValue::TimestampNanosecond(Some(ns), _) => match timestamp_ns_to_datetime(*ns) {
+            Some(instant) => quoted(&instant.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string()),
+            None => format!("nanosecond {ns}"),
         },
         other => other.to_string(),
     }

@@ -40,6 +40,7 @@ fn columns_are_found_by_name_then_by_the_only_similar_name() {
 #[test]
 fn only_widening_is_allowed() {
     let micros = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into));
+    let nanos = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Nanosecond, zone.map(Into::into));
     for (from, to, allowed) in [
         (DataType::Int32, DataType::Int64, true),
         (DataType::Int64, DataType::Int32, false),
@@ -48,7 +49,10 @@ fn only_widening_is_allowed() {
         (DataType::Decimal128(8, 2), DataType::Decimal128(10, 2), true),
         (DataType::Decimal128(8, 2), DataType::Decimal128(8, 3), false),
         (DataType::Decimal128(10, 2), DataType::Decimal128(8, 2), false),
-        (DataType::Timestamp(TimeUnit::Nanosecond, None), micros(None), true),
+        (nanos(None), micros(None), false),
+        (micros(None), nanos(None), false),
+        (nanos(Some("UTC")), nanos(Some("+00:00")), true),
+        (nanos(None), nanos(Some("+00:00")), false),
         (micros(Some("UTC")), micros(Some("+00:00")), true),
         (micros(None), micros(Some("+00:00")), false),
         (micros(Some("Europe/Paris")), micros(Some("+00:00")), false),
@@ -152,6 +156,7 @@ fn a_field_that_had_another_type_is_refused() {
         (DataType::Decimal128(8, 2), DataType::Decimal128(10, 4), true),
         (DataType::Decimal128(8, 2), DataType::Decimal128(9, 4), false),
         (DataType::Date32, micros.clone(), true),
+        (micros.clone(), DataType::Timestamp(TimeUnit::Nanosecond, None), false),
         (DataType::Utf8View, DataType::Int64, false),
         (DataType::Int64, DataType::Utf8View, false),
         (DataType::Struct(Fields::empty()), DataType::Utf8View, false),

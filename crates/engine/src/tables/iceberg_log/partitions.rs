@@ -87,7 +87,7 @@ fn is_exact(source: &PrimitiveType, target: &DataType) -> bool {
     match (source, target) {
         (T::Int | T::Long, DataType::Int32 | DataType::Int64) => true,
         (T::Date, DataType::Date32) | (T::Time, DataType::Time64(TimeUnit::Microsecond)) => true,
-        // Not nanoseconds: read as microseconds, two of them may become one value, of two buckets.
+        // Not nanoseconds: writers differ in whether they are cut to microseconds, rounded, or taken as they are.
         (T::Timestamp | T::Timestamptz, DataType::Timestamp(TimeUnit::Microsecond, _)) => true,
         (T::Decimal { scale, .. }, DataType::Decimal128(_, target)) => i64::from(*scale) == i64::from(*target),
         (T::String, DataType::Utf8 | DataType::Utf8View) => true,
@@ -124,11 +124,14 @@ fn hours(hour: i32, target: &DataType) -> Parts {
     (instant(Some(first), target), instant(Some(next), target), None)
 }
 
-/// A bound of timestamps. The upper one is the first of the next unit: nanoseconds may have been rounded up to it.
+/// A bound of timestamps. The upper one is the first of the next unit: a writer may have rounded nanoseconds up to it.
 fn instant(micros: Option<i64>, target: &DataType) -> Option<ScalarValue> {
     match target {
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             Some(ScalarValue::TimestampMicrosecond(Some(micros?), zone.clone()))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            Some(ScalarValue::TimestampNanosecond(Some(micros?.checked_mul(1000)?), zone.clone()))
         }
         _ => None,
     }

@@ -63,6 +63,7 @@ const ICEBERG: &[Feature] = &[
         &[(Pyiceberg, Equal(&["types"])), (Java, Equal(&["defaults"])), (Spark, Equal(&["i_evolved"]))],
     ),
     ("initial defaults, at the top and within structs, lists and maps (version 3)", &[(Java, Equal(&["defaults"]))]),
+    ("times in nanoseconds (version 3), in nested types and as partitions, too", &[(Java, Equal(&["nanos"]))]),
     ("files without field ids, by name mapping", &[(Pyiceberg, Equal(&["named"]))]),
     (
         "a partitioning that changes; `identity`, `bucket`, `truncate`, `year`, `month`, `day`, `hour`",
@@ -112,6 +113,7 @@ const DELTA: &[Feature] = &[
         "every primitive type, with nulls, NaN, both zeros, times before 1970; `timestampNtz`",
         &[(Deltalake, Equal(&["types"])), (Spark, Equal(&["d_types"]))],
     ),
+    ("times in INT96, as Spark writes them at first, of the years 1 to 9999", &[(Spark, Equal(&["d_int96"]))]),
     ("structs, arrays and maps, within each other", &[(Deltalake, Equal(&["types"])), (Spark, Equal(&["d_types"]))]),
     ("columns added, within structs too", &[(Deltalake, Equal(&["widened"])), (Spark, Equal(&["d_evolved"]))]),
     (
@@ -152,6 +154,8 @@ fn declaration(data_type: &DataType) -> String {
         DataType::Time64(TimeUnit::Microsecond) => "time".into(),
         DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp".into(),
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamptz".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, None) => "timestamp_ns".into(),
+        DataType::Timestamp(TimeUnit::Nanosecond, Some(_)) => "timestamptz_ns".into(),
         DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "string".into(),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "binary".into(),

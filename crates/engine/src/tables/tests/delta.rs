@@ -88,6 +88,38 @@ async fn external_delta_types_are_read_as_declared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn external_delta_times_in_other_forms_than_the_tables_are_read_or_refused() {
+    let Some(lake) = lake() else { return };
+    let url = lake.path().display().to_string();
+    for (name, column) in [("int96", ("tz", "timestamptz")), ("nanos", ("ts", "timestamp"))] {
+        let table = declared(&url, name, TableFormat::Delta, &[("id", "long"), column]);
+        let ctx = beside_expected(lake.path(), &table).await;
+        for query in [
+            "select * from {}",
+            "select min({c}), max({c}) from {}",
+            "select id from {} where {c} < timestamp '1970-01-01T00:00:00'",
+            "select id from {} where {c} > timestamp '2200-01-01T00:00:00'",
+            "select id from {} where {c} = timestamp '1969-12-31T23:59:59.999999'",
+        ] {
+            same(&ctx, &query.replace("{c}", column.0)).await;
+        }
+    }
+    let tables = tables();
+    let table = declared(&url, "finer", TableFormat::Delta, &[("id", "long"), ("ts", "timestamp")]);
+    let ctx = super::support::session(&tables);
+    ctx.register_table("t", tables.pin(&table).await.unwrap().provider()).unwrap();
+    let error = ctx.sql("select ts from t").await.unwrap().collect().await.unwrap_err();
+    let words = "a data file has times in nanoseconds, and its table has them in microseconds";
+    assert!(error.to_string().contains(words), "{error}");
+    let declared_finer = declared(&url, "finer", TableFormat::Delta, &[("ts", "timestamp_ns")]);
+    assert_eq!(
+        tables.pin(&declared_finer).await.unwrap_err().to_string(),
+        "table `test.finer` is withheld: the contract declares the column `ts` as `timestamp_ns`, and the table has it as \
+         `timestamp`"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn external_delta_columns_that_files_lack_are_null() {
     let Some(lake) = lake() else { return };
     let url = lake.path().display().to_string();

@@ -257,8 +257,8 @@ async fn external_iceberg_contracts_that_do_not_match_are_withheld() {
     );
     assert_eq!(
         refused(&[("ts", "timestamptz")]).await,
-        "table `test.events` is withheld: the contract declares the column `ts` as `timestamp with zone`, and the table \
-         has it as `timestamp without zone`"
+        "table `test.events` is withheld: the contract declares the column `ts` as `timestamptz`, and the table has it as \
+         `timestamp`"
     );
     let gone = tables.pin(&declared(&url, "nothing", TableFormat::Iceberg, &[("id", "long")])).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Unavailable);

@@ -117,6 +117,37 @@ async fn external_java_deletion_vectors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn external_java_nanoseconds_are_not_cut() {
+    let Some(lake) = lake() else { return };
+    let tables = tables();
+    let url = lake.path().display().to_string();
+    let cut = declared(&url, "nanos", TableFormat::Iceberg, &[("id", "long"), ("ts", "timestamp")]);
+    assert_eq!(
+        tables.pin(&cut).await.unwrap_err().to_string(),
+        "table `test.nanos` is withheld: the contract declares the column `ts` as `timestamp`, and the table has it as \
+         `timestamp_ns`"
+    );
+    let table = declared(&url, "nanos", TableFormat::Iceberg, super::support::NANOS);
+    let ctx = super::support::beside_expected(lake.path(), &table).await;
+    // The last day of a partition, its first nanosecond and the one before; what no 64 bits hold is an error or empty.
+    for query in [
+        "select id from {} where ts >= timestamp '1970-01-01T00:00:00' and ts < timestamp '1970-01-02T00:00:00'",
+        "select id from {} where tz < timestamp '1970-01-01T00:00:00Z'",
+        "select id from {} where ts = timestamp '1969-12-31T23:59:58.999999991'",
+        "select id, ts from {} where item['at'] > timestamp '1970-01-01T12:00:00'",
+        "select id from {} where ts is null and id > 50",
+        "select min(ts), max(tz), count(ts) from {}",
+        "select count(*) from {} where ts in (select ts from {} where id % 3 = 0)",
+        "select date_trunc('day', ts) as day, count(*) from {} where id > 1 group by day",
+    ] {
+        super::support::same(&ctx, query).await;
+    }
+    let all = files_in(&executed(&ctx, "select id from t").await.0);
+    let some = files_in(&executed(&ctx, "select id from t where ts > timestamp '1970-01-01T12:00:00'").await.0);
+    assert!(some < all, "{some} of {all} files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn external_java_initial_defaults_stand_in_for_columns_that_files_lack() {
     let Some(lake) = lake() else { return };
     let tables = tables();

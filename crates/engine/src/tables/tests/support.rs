@@ -68,6 +68,15 @@ pub(super) fn run(command: &mut Command) -> String {
 /// A contract's columns, as `name type` pairs.
 pub(super) type Columns<'a> = &'a [(&'a str, &'a str)];
 
+/// The columns of the table with times in nanoseconds.
+pub(super) const NANOS: Columns<'_> = &[
+    ("id", "long"),
+    ("ts", "timestamp_ns"),
+    ("tz", "timestamptz_ns"),
+    ("item", "struct<at: timestamp_ns>"),
+    ("times", "list<timestamptz_ns>"),
+];
+
 /// The table `name` in the directory `url`, as a contract with these columns declares it.
 pub(super) fn declared(url: &str, name: &str, format: TableFormat, columns: Columns<'_>) -> Table {
     let kind = ConnectionKind::Directory { url: url.to_owned(), store: StoreOptions::default() };

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -318,7 +318,7 @@ fn number(value: &ScalarValue, data_type: &DataType) -> Option<i128> {
         ScalarValue::Int32(Some(n)) => i128::from(*n),
         ScalarValue::Int64(Some(n)) => i128::from(*n),
         ScalarValue::Date32(Some(n)) => i128::from(*n),
-        ScalarValue::TimestampMicrosecond(Some(n), _) => i128::from(*n),
+        ScalarValue::TimestampMicrosecond(Some(n), _) | ScalarValue::TimestampNanosecond(Some(n), _) => i128::from(*n),
         ScalarValue::Decimal128(Some(n), _, scale) => {
             let DataType::Decimal128(_, own) = data_type else { return None };
             let digits = i32::from(*own) - i32::from(*scale);
@@ -335,8 +335,11 @@ fn scalar(value: i128, data_type: &DataType) -> Option<ScalarValue> {
         DataType::Int32 => ScalarValue::Int32(Some(i32::try_from(value).ok()?)),
         DataType::Int64 => ScalarValue::Int64(Some(i64::try_from(value).ok()?)),
         DataType::Date32 => ScalarValue::Date32(Some(i32::try_from(value).ok()?)),
-        DataType::Timestamp(_, zone) => {
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             ScalarValue::TimestampMicrosecond(Some(i64::try_from(value).ok()?), zone.clone())
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            ScalarValue::TimestampNanosecond(Some(i64::try_from(value).ok()?), zone.clone())
         }
         DataType::Decimal128(precision, scale) => {
             let most = 10_i128.checked_pow(u32::from(*precision))?;

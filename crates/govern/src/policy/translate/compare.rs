@@ -1,7 +1,7 @@
 //! A column against a constant, in the column's own type.
 //!
 //! The column is never cast: a cast would cost pruning, and could fail. So the constant is brought to the column's grid
-//! (integers, hundredths, days, microseconds…). Where it lies between two points of the grid, or beyond the type's
+//! (integers, hundredths, days, nanoseconds…). Where it lies between two points of the grid, or beyond the type's
 //! range, the comparison is rewritten: `x < 1.005` on hundredths is `x <= 1.00`.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
@@ -117,6 +117,9 @@ fn place(data_type: &DataType, constant: &Constant) -> Result<Place, Untranslata
         (DataType::Timestamp(TimeUnit::Microsecond, _), Constant::Datetime(ms)) => {
             (i128::from(*ms) * 1000, 1, i128::from(i64::MIN), i128::from(i64::MAX))
         }
+        (DataType::Timestamp(TimeUnit::Nanosecond, _), Constant::Datetime(ms)) => {
+            (i128::from(*ms) * 1_000_000, 1, i128::from(i64::MIN), i128::from(i64::MAX))
+        }
         _ => return Err(mismatch(data_type, constant)),
     };
     let floor = numerator.div_euclid(divisor);
@@ -139,6 +142,9 @@ fn literal(data_type: &DataType, value: i128) -> Option<ScalarValue> {
         DataType::Date32 => ScalarValue::Date32(Some(i32::try_from(value).ok()?)),
         DataType::Timestamp(TimeUnit::Microsecond, zone) => {
             ScalarValue::TimestampMicrosecond(Some(i64::try_from(value).ok()?), zone.clone())
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            ScalarValue::TimestampNanosecond(Some(i64::try_from(value).ok()?), zone.clone())
         }
         _ => return None,
     })

@@ -93,7 +93,7 @@ fn constants_beyond_the_type() {
 }
 
 #[test]
-fn days_and_microseconds() {
+fn days_and_times() {
     let condition = |column: &str, op: &str, text: &str| {
         format!("resource has {column} && resource.{column} {op} datetime(\"{text}\")")
     };
@@ -111,6 +111,19 @@ fn days_and_microseconds() {
         "local < '2025-12-31T00:00:00Z'",
         "local IS NULL OR local >= '2025-12-31T00:00:00Z'",
     );
+    for column in ["ns", "local_ns"] {
+        check(
+            &condition(column, "<=", "2026-03-01T12:00:00.500Z"),
+            &format!("{column} <= {ts}"),
+            &format!("{column} IS NULL OR {column} > {ts}"),
+        );
+        // No nanosecond of 64 bits is so late, or so early.
+        let (all, none) = (format!("{column} IS NOT NULL"), format!("{column} IS NULL OR {column} IS NOT NULL"));
+        check(&condition(column, "<", "9999-12-31"), &all, &format!("{column} IS NULL"));
+        check(&condition(column, ">=", "1600-01-01"), &all, &format!("{column} IS NULL"));
+        check(&condition(column, ">", "9999-12-31"), "no rows", &none);
+        check(&condition(column, "==", "9999-12-31"), "no rows", &none);
+    }
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub(crate) fn mesh() -> Vec<Arc<Table>> {
         ("day", "date"),
         ("ts", "timestamptz"),
         ("local", "timestamp"),
+        ("ns", "timestamptz_ns"),
+        ("local_ns", "timestamp_ns"),
         ("at", "time"),
         ("labels", "list<string>"),
         ("nested", "struct<a: int>"),

@@ -123,6 +123,10 @@ fn shapes_without_a_row_filter() {
         "a row filter cannot express comparing columns of different types",
     );
     check(
+        "resource has ns && resource has ts && resource.ns == resource.ts",
+        "a row filter cannot express comparing columns of different types",
+    );
+    check(
         "resource has n && (if resource.n > 1 then 1 else 2) == 2",
         "a row filter cannot express a value that depends on the row",
     );

@@ -29,6 +29,10 @@ fn micros(zone: Option<&str>) -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into))
 }
 
+fn nanos(zone: Option<&str>) -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, zone.map(Into::into))
+}
+
 fn kind() -> impl Strategy<Value = Kind> {
     use PrimitiveType as T;
     let decimal = || T::Decimal { precision: 9, scale: 2 };
@@ -37,8 +41,8 @@ fn kind() -> impl Strategy<Value = Kind> {
     let instant = prop_oneof![
         Just((T::Timestamp, micros(None))),
         Just((T::Timestamptz, micros(Some("+00:00")))),
-        Just((T::TimestampNs, micros(None))),
-        Just((T::TimestamptzNs, micros(Some("+00:00")))),
+        Just((T::TimestampNs, nanos(None))),
+        Just((T::TimestamptzNs, nanos(Some("+00:00")))),
     ];
     let date = prop_oneof![Just(Transform::Year), Just(Transform::Month), Just(Transform::Day)];
     let cut = prop_oneof![

@@ -47,7 +47,7 @@ impl Rng {
     }
 
     fn leaf(&mut self) -> String {
-        let leaf = match self.below(16) {
+        let leaf = match self.below(17) {
             0 => format!("resource.n {} {}", self.op(), self.long()),
             1 => format!("resource.m {} resource.n", self.op()),
             2 => format!("resource.s {} {}", self.equality(), self.text()),
@@ -59,6 +59,7 @@ impl Rng {
             8 => format!("resource.c.{}({})", self.decimal_op(), self.decimal_or_column()),
             9 => format!("resource.day {} {}", self.op(), self.datetime()),
             10 => format!("{} {} resource.ts", self.datetime(), self.op()),
+            16 => format!("resource.ns {} {}", self.op(), self.datetime()),
             11 => self.list(),
             12 => self.membership(),
             13 => format!("resource has {}", self.pick(&["s", "o", "n", "labels", "day", "numbers"])),
@@ -145,6 +146,8 @@ impl Rng {
             "datetime(\"2026-01-01T12:00:00.001Z\")",
             "datetime(\"1969-12-31T23:00:00Z\")",
             "datetime(\"1960-02-29\")",
+            "datetime(\"2500-01-01\")",
+            "datetime(\"0001-01-01\")",
             "context.now",
             "context.now.offset(duration(\"-36h\"))",
         ])

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cedar_policy::Entities;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int32Builder, Int64Array, ListBuilder,
-    RecordBatch, StringViewArray, StringViewBuilder, TimestampMicrosecondArray,
+    RecordBatch, StringViewArray, StringViewBuilder, TimestampMicrosecondArray, TimestampNanosecondArray,
 };
 use portcullis_contract::Table;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::schema::arrow_schema;
 pub(super) const ROW_ID: &str = "?row";
 
 /// Columns that the schema says are always there, though some rows have NULL in them.
-pub(super) const UNGUARDED: [(&str, &str); 8] = [
+pub(super) const UNGUARDED: [(&str, &str); 9] = [
     ("s", "String"),
     ("n", "Long"),
     ("m", "Long"),
@@ -26,6 +26,7 @@ pub(super) const UNGUARDED: [(&str, &str); 8] = [
     ("c", "decimal"),
     ("day", "datetime"),
     ("ts", "datetime"),
+    ("ns", "datetime"),
 ];
 
 pub(super) fn table() -> Arc<Table> {
@@ -39,6 +40,7 @@ pub(super) fn table() -> Arc<Table> {
         ("c", "decimal(9,4)"),
         ("day", "date"),
         ("ts", "timestamptz"),
+        ("ns", "timestamptz_ns"),
         ("labels", "list<string>"),
         ("numbers", "list<int>"),
     ];
@@ -63,6 +65,7 @@ struct Row {
     c: Option<i128>,
     day: Option<i32>,
     ts: Option<i64>,
+    ns: Option<i64>,
     /// A null among the items is no member.
     labels: Option<Vec<Option<&'static str>>>,
     numbers: Option<Vec<Option<i32>>>,
@@ -95,6 +98,7 @@ impl Rows {
             c: any(rng, &CENTS).map(|cents| cents * 100 + i128::from(rng.below(2)) * 50),
             day: any(rng, &DAYS),
             ts: any(rng, &INSTANTS),
+            ns: any(rng, &INSTANTS),
             labels: list(rng, &TEXTS),
             numbers: list(rng, &[1, 2, 3]),
         };
@@ -143,6 +147,7 @@ fn attributes(row: &Row) -> Map<String, Value> {
         ("c", row.c.map(decimal)),
         ("day", row.day.map(|day| datetime(i64::from(day) * 86_400_000))),
         ("ts", row.ts.map(datetime)),
+        ("ns", row.ns.map(datetime)),
         ("labels", row.labels.as_ref().map(|items| items.iter().flatten().copied().collect())),
         ("numbers", row.numbers.as_ref().map(|items| items.iter().flatten().copied().collect())),
     ];
@@ -167,6 +172,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
         }
     }
     let instants: TimestampMicrosecondArray = rows.iter().map(|r| r.ts.map(|ms| ms * 1000)).collect();
+    let nanoseconds: TimestampNanosecondArray = rows.iter().map(|r| r.ns.map(|ms| ms * 1_000_000)).collect();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(rows.iter().map(|r| r.s).collect::<StringViewArray>()),
         Arc::new(rows.iter().map(|r| r.n).collect::<Int32Array>()),
@@ -177,6 +183,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
         decimals(|r| r.c, 9, 4),
         Arc::new(rows.iter().map(|r| r.day).collect::<Date32Array>()),
         Arc::new(instants.with_timezone("+00:00")),
+        Arc::new(nanoseconds.with_timezone("+00:00")),
         Arc::new(labels.finish()),
         Arc::new(numbers.finish()),
     ];
