@@ -116,6 +116,7 @@ fn external_adbc_with_pandas_and_polars() {
         assert_eq!(facts["info"], "Portcullis");
         assert_eq!(facts["table_schema"][0], "order_id: string");
         assert!(facts["refused"].is_string() && facts["unparsable"].is_string(), "{facts}");
+        contains(&facts["set_without_cookies"], "turn its cookies on");
     }
 }
 
@@ -129,8 +130,8 @@ fn objects(user: &str, purpose: Option<&str>) -> Value {
     Value::Object(tables.iter().map(|table| (format!("{}.{}", table.domain, table.table), columns(table))).collect())
 }
 
-/// The JDBC driver in a virtual machine with this default time zone.
-fn jdbc(zone: &str) -> Option<Command> {
+/// A program of tests/clients/jdbc with the JDBC driver, in a virtual machine with this default time zone.
+pub fn jdbc(zone: &str, program: &str) -> Option<Command> {
     let jar = support::jdbc_jar()?;
     if !Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success()) {
         support::skipped("there is no `java`");
@@ -138,14 +139,14 @@ fn jdbc(zone: &str) -> Option<Command> {
     }
     let mut java = Command::new("java");
     java.arg(format!("-Duser.timezone={zone}")).arg("--add-opens=java.base/java.nio=ALL-UNNAMED");
-    java.arg("-cp").arg(jar).arg(program("jdbc/JdbcClient.java"));
+    java.arg("-cp").arg(jar).arg(self::program("jdbc").join(program));
     Some(java)
 }
 
 #[test]
 fn external_jdbc_reads_rows_metadata_and_errors() {
     for (user, purpose) in PEOPLE {
-        let Some(mut java) = jdbc("America/New_York") else { return };
+        let Some(mut java) = jdbc("America/New_York", "JdbcClient.java") else { return };
         let facts = facts(&mut java, user, purpose);
         contains(&facts["wrong_password"], "wrong");
         assert_eq!(facts["rows"], answer(user, purpose, ROWS));
@@ -193,7 +194,7 @@ fn text(value: &Value) -> &str {
 #[test]
 fn external_jdbc_binds_parameters_and_keeps_timestamps() {
     for (zone, (user, purpose)) in ["America/New_York", "Asia/Kolkata"].into_iter().zip(PEOPLE) {
-        let Some(mut java) = jdbc(zone) else { return };
+        let Some(mut java) = jdbc(zone, "JdbcClient.java") else { return };
         let facts = facts(&mut java, user, purpose);
         let bound = facts["parameters"].as_object().unwrap();
         assert_eq!(bound.len(), 16);

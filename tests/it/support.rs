@@ -191,6 +191,11 @@ pub struct Served {
 }
 
 impl Served {
+    /// What is served elsewhere, and does not stop with this.
+    pub fn elsewhere(address: SocketAddr) -> Served {
+        Served { address, stop: None }
+    }
+
     /// A gRPC address for clients.
     pub fn url(&self) -> String {
         format!("grpc://{}", self.address)

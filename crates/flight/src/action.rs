@@ -27,7 +27,7 @@ const ACTIONS: [(&str, &str); 5] = [
     (CLOSE_PREPARED_STATEMENT, "Ends the use of a handle."),
     (
         SET_SESSION_OPTIONS,
-        "Sets options of the session: `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
+        "Sets options of the session: `schema`, `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
     ),
     (GET_SESSION_OPTIONS, "Returns the options of the session."),
     (CLOSE_SESSION, "Ends the session."),
@@ -40,12 +40,17 @@ pub(crate) fn list() -> Vec<ActionType> {
     ACTIONS.into_iter().map(action).collect()
 }
 
-/// Answers an action: the bodies of its results.
-pub(crate) async fn run(gateway: &Gateway, session: &Session, action: Action) -> Result<Vec<Vec<u8>>, Status> {
+/// Answers an action: the bodies of its results. `late` is whether the client takes up an update's cookies too late.
+pub(crate) async fn run(
+    gateway: &Gateway,
+    session: &Session,
+    action: Action,
+    late: bool,
+) -> Result<Vec<Vec<u8>>, Status> {
     match action.r#type.as_str() {
         CREATE_PREPARED_STATEMENT => {
             let request: ActionCreatePreparedStatementRequest = unpack(&action)?;
-            let created = prepared::create(gateway, session, request).await?;
+            let created = prepared::create(gateway, session, request, late).await?;
             let any = Any { type_url: CREATED.to_owned(), value: created.encode_to_vec().into() };
             Ok(vec![any.encode_to_vec()])
         }
@@ -59,7 +64,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &Session, action: Action) ->
         }
         GET_SESSION_OPTIONS => Ok(vec![session_options::get(gateway, session).encode_to_vec()]),
         CLOSE_SESSION => {
-            gateway.close_session(session);
+            session.reset();
             Ok(vec![session_options::closed().encode_to_vec()])
         }
         other => Err(refused(other)),

@@ -1,4 +1,4 @@
-//! Who is calling: from a call's headers to a session.
+//! Who is calling: from a call's headers to a session, and back to the headers of the answer.
 
 use std::net::SocketAddr;
 
@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
+use crate::carried::Carried;
 use crate::status;
 
 const AUTHORIZATION: &str = "authorization";
@@ -27,22 +28,48 @@ pub(crate) enum Credential {
 }
 
 /// An authenticated call.
-pub(crate) struct Caller {
-    /// The session of the call: principal, purpose, address.
+pub(crate) struct Caller<'a> {
+    gateway: &'a Gateway,
+    /// The session of the call: principal, purpose, address, and what it has set.
     pub(crate) session: Session,
     /// The token to hand out, if the call came with a password.
     token: Option<String>,
+    carried: Carried,
 }
 
-impl Caller {
-    /// Adds the bearer token to a response, where the call came with a password: clients take it for their next calls.
-    pub(crate) fn stamp<T>(&self, mut response: Response<T>) -> Response<T> {
+impl Caller<'_> {
+    /// A stream as an answer, with what the client needs for its next calls, in refusals too: the token, where the call came
+    /// with a password, and the session's options, where they are not what it has.
+    pub(crate) fn answer<T>(&self, answer: Result<Response<T>, Status>) -> Result<Response<T>, Status> {
+        self.stamped(answer, false)
+    }
+
+    /// As [`Caller::answer`], with one message.
+    pub(crate) fn answer_one<T>(&self, answer: Result<T, Status>) -> Result<Response<T>, Status> {
+        self.stamped(answer.map(Response::new), true)
+    }
+
+    fn stamped<T>(&self, answer: Result<Response<T>, Status>, at_once: bool) -> Result<Response<T>, Status> {
+        match answer {
+            Ok(mut response) => {
+                self.stamp(response.metadata_mut(), at_once)?;
+                Ok(response)
+            }
+            Err(mut status) => {
+                self.stamp(status.metadata_mut(), at_once)?;
+                Err(status)
+            }
+        }
+    }
+
+    fn stamp(&self, metadata: &mut MetadataMap, at_once: bool) -> Result<(), Status> {
+        self.carried.stamp(self.gateway, &self.session, metadata, at_once)?;
         let header = self.token.as_ref().and_then(|token| MetadataValue::try_from(format!("Bearer {token}")).ok());
         if let Some(mut header) = header {
             header.set_sensitive(true);
-            response.metadata_mut().insert(AUTHORIZATION, header);
+            metadata.insert(AUTHORIZATION, header);
         }
-        response
+        Ok(())
     }
 
     /// The token that was issued by this call.
@@ -51,19 +78,22 @@ impl Caller {
     }
 }
 
-/// Authenticates a call by its headers.
-pub(crate) async fn authenticate<T>(gateway: &Gateway, request: &Request<T>) -> Result<Caller, Status> {
-    let credential = credential(request.metadata())?.ok_or_else(missing)?;
-    login(gateway, credential, request.metadata(), request.remote_addr()).await
+/// Authenticates a call by its headers, and takes up what its session had set.
+pub(crate) async fn authenticate<'a, T>(gateway: &'a Gateway, request: &Request<T>) -> Result<Caller<'a>, Status> {
+    let metadata = request.metadata();
+    let credential = credential(metadata)?.ok_or_else(missing)?;
+    let caller = login(gateway, credential, metadata, request.remote_addr()).await?;
+    let (session, carried) = Carried::resume(gateway, caller.session, metadata).await?;
+    Ok(Caller { session, carried, ..caller })
 }
 
-/// A session for a credential, with the purpose and the address of the call.
-pub(crate) async fn login(
-    gateway: &Gateway,
+/// A new session for a credential, with the purpose and the address of the call.
+pub(crate) async fn login<'a>(
+    gateway: &'a Gateway,
     credential: Credential,
     metadata: &MetadataMap,
     client: Option<SocketAddr>,
-) -> Result<Caller, Status> {
+) -> Result<Caller<'a>, Status> {
     let purpose = purpose(metadata)?;
     let (session, is_password) = match credential {
         Credential::Bearer(token) => {
@@ -74,7 +104,13 @@ pub(crate) async fn login(
         }
     };
     let token = is_password.then(|| gateway.issue_token(&session)).transpose().map_err(status::from_gateway)?;
-    Ok(Caller { session: session.with_purpose(purpose), token })
+    Ok(Caller { gateway, session: session.with_purpose(purpose), token, carried: Carried::nothing() })
+}
+
+/// Whether the client takes up cookies of an update when it is too late: Go's takes up those of a stream that it has read to
+/// its end, and leaves the answer to an update before.
+pub(crate) fn is_late(metadata: &MetadataMap) -> bool {
+    metadata.get("user-agent").is_some_and(|agent| agent.to_str().is_ok_and(|agent| agent.contains("grpc-go/")))
 }
 
 /// The status of a call without credentials.

@@ -10,10 +10,11 @@
 //! or ticket asks for; `statement.rs`, `prepared.rs` and `metadata/` answer it; `wire.rs` has the one form of a result's
 //! schema, `encode.rs` is the only way for rows to leave, and `status.rs` the only place where an error becomes a gRPC
 //! status. Nothing is kept between calls: tickets and handles carry all they stand for, signed and bound to their
-//! principal, so that any replica serves them.
+//! principal, and what a session has set travels with the client (`carried.rs`), so that any replica serves any call.
 
 mod action;
 mod auth;
+mod carried;
 mod command;
 mod encode;
 mod info;

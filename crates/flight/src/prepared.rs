@@ -1,12 +1,11 @@
 //! Prepared statements. A handle is the statement itself, sealed, with the parameters once they are bound: closing one
 //! frees nothing, and any replica can run it.
 
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
-use arrow_flight::sql::ActionCreatePreparedStatementRequest;
+use arrow_flight::sql::{ActionCreatePreparedStatementRequest, CommandPreparedStatementQuery, ProstMessageExt};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use portcullis_gateway::{Gateway, Session};
@@ -14,6 +13,7 @@ use tonic::Status;
 
 use crate::command;
 use crate::info;
+use crate::statement::Answer;
 use crate::status;
 use crate::ticket::Statement;
 use crate::wire;
@@ -35,11 +35,12 @@ pub(crate) struct ActionCreatePreparedStatementResult {
     pub(crate) is_update: Option<bool>,
 }
 
-/// Plans a statement and seals it.
+/// Plans a statement and seals it. What sets an option is an update to clients, unless they take up cookies of updates `late`.
 pub(crate) async fn create(
     gateway: &Gateway,
     session: &Session,
     request: ActionCreatePreparedStatementRequest,
+    late: bool,
 ) -> Result<ActionCreatePreparedStatementResult, Status> {
     command::no_transaction(request.transaction_id.as_deref())?;
     let described = gateway.describe(session, &request.query, None).await.map_err(status::from_gateway)?;
@@ -47,21 +48,22 @@ pub(crate) async fn create(
         prepared_statement_handle: Statement::new(gateway, session, request.query).into_handle(gateway, session),
         dataset_schema: info::schema_bytes(&wire::schema(&described.schema))?,
         parameter_schema: info::schema_bytes(&wire::parameters(&described.parameters))?,
-        is_update: Some(described.sets_option),
+        is_update: Some(described.sets_option && !late),
     })
 }
 
-/// The schema of a prepared statement's result.
+/// What a prepared statement will return and the ticket that runs it.
 pub(crate) async fn describe(
     gateway: &Gateway,
     session: &Session,
-    handle: &[u8],
-) -> Result<(SchemaRef, Vec<String>), Status> {
-    let statement = Statement::from_handle(gateway, session, handle)?;
+    query: CommandPreparedStatementQuery,
+) -> Result<Answer, Status> {
+    let statement = Statement::from_handle(gateway, session, &query.prepared_statement_handle)?;
     let session = statement.session(session);
     let bound = statement.parameters()?;
     let described = gateway.describe(&session, &statement.sql, bound).await.map_err(status::from_gateway)?;
-    Ok((wire::schema(&described.schema), described.notices))
+    let sets = described.sets_option.then_some(statement);
+    Ok(Answer { schema: wire::schema(&described.schema), ticket: query.as_any(), notices: described.notices, sets })
 }
 
 /// Binds the parameters of a `DoPut`: the answer is a new handle, which has them.

@@ -15,11 +15,12 @@ use crate::statement;
 use crate::status;
 use crate::ticket::Statement;
 
-/// Answers one `DoPut` call.
+/// Answers one `DoPut` call. `late` is whether the client takes up an answer's cookies too late to set anything.
 pub(crate) async fn put(
     gateway: &Arc<Gateway>,
     session: &Session,
     mut data: Streaming<FlightData>,
+    late: bool,
 ) -> Result<PutResult, Status> {
     let first = data.try_next().await?.ok_or_else(|| status::invalid("the call has no message: send a descriptor"))?;
     let descriptor =
@@ -30,19 +31,32 @@ pub(crate) async fn put(
             let handle = prepared::bind(gateway, session, &query.prepared_statement_handle, data).await?;
             Ok(result(&DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) }))
         }
-        Command::CommandPreparedStatementUpdate(update) => {
-            let statement = Statement::from_handle(gateway, session, &update.prepared_statement_handle)?;
-            let record_count = statement::run_update(gateway, session, &statement).await?;
-            Ok(result(&DoPutUpdateResult { record_count }))
+        Command::CommandPreparedStatementUpdate(asked) => {
+            let statement = Statement::from_handle(gateway, session, &asked.prepared_statement_handle)?;
+            update(gateway, session, &statement, late).await
         }
-        Command::CommandStatementUpdate(update) => {
-            command::no_transaction(update.transaction_id.as_deref())?;
-            let statement = Statement::new(gateway, session, update.query);
-            let record_count = statement::run_update(gateway, session, &statement).await?;
-            Ok(result(&DoPutUpdateResult { record_count }))
+        Command::CommandStatementUpdate(asked) => {
+            command::no_transaction(asked.transaction_id.as_deref())?;
+            let statement = Statement::new(gateway, session, asked.query);
+            update(gateway, session, &statement, late).await
         }
         other => Err(command::refused(&other)),
     }
+}
+
+async fn update(
+    gateway: &Arc<Gateway>,
+    session: &Session,
+    statement: &Statement,
+    late: bool,
+) -> Result<PutResult, Status> {
+    if late {
+        let message =
+            "this client takes up cookies of updates too late: run `SET` as a query, or set the session option";
+        return Err(Status::unimplemented(message));
+    }
+    let record_count = statement::run_update(gateway, session, statement).await?;
+    Ok(result(&DoPutUpdateResult { record_count }))
 }
 
 fn result(message: &impl Message) -> PutResult {

@@ -43,31 +43,55 @@ impl FlightSql {
         Ok(FlightSql { gateway, metadata })
     }
 
-    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
         auth::authenticate(&self.gateway, request).await
     }
 
     /// The schema of what a command returns and the ticket that gets it.
     async fn describe(&self, session: &Session, command: Command) -> Result<Described, Status> {
         if let Some(schema) = Metadata::schema(&command) {
-            return Ok(Described { schema, ticket: command.into_any(), notices: Vec::new() });
+            return Ok(Described { schema, ticket: command.into_any(), notices: Vec::new(), sets: None });
         }
         match command {
             Command::CommandStatementQuery(query) => statement::describe(&self.gateway, session, query).await,
-            Command::CommandPreparedStatementQuery(query) => {
-                let (schema, notices) =
-                    prepared::describe(&self.gateway, session, &query.prepared_statement_handle).await?;
-                let ticket = Command::CommandPreparedStatementQuery(query).into_any();
-                Ok(Described { schema, ticket, notices })
-            }
+            Command::CommandPreparedStatementQuery(query) => prepared::describe(&self.gateway, session, query).await,
             other => Err(command::refused(&other)),
         }
     }
 
+    /// What a command will return. What sets an option of the session sets it now: whoever keeps cookies takes up those of this
+    /// answer, and of a stream perhaps later than with the next call.
     async fn info(&self, session: &Session, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
         let command = command::of_descriptor(&descriptor)?;
-        let Described { schema, ticket, notices } = self.describe(session, command).await?;
+        let Described { schema, mut ticket, notices, sets } = self.describe(session, command).await?;
+        if let Some(statement) = sets {
+            statement::run_update(&self.gateway, session, &statement).await?;
+            ticket = statement.was_set().into_ticket(&self.gateway, session);
+        }
         info::flight_info(&schema, descriptor, &ticket, &notices)
+    }
+
+    async fn schema(&self, session: &Session, descriptor: &FlightDescriptor) -> Result<SchemaResult, Status> {
+        let command = command::of_descriptor(descriptor)?;
+        info::schema_result(&self.describe(session, command).await?.schema)
+    }
+
+    async fn stream(&self, session: &Session, request: &Request<Ticket>) -> Answer<Messages<FlightData>> {
+        let options = encode::options(request.metadata())?;
+        let rows = self.rows(session, request.get_ref()).await?;
+        let mut response = Response::new(Encoder::new(rows.schema, rows.batches, options).boxed());
+        if let Some(id) = rows.query_id.and_then(|id| MetadataValue::try_from(id).ok()) {
+            response.metadata_mut().insert(status::QUERY_ID, id);
+        }
+        for notice in rows.notices.iter().take(MOST_NOTICES) {
+            // Names of columns may have any characters, headers only some.
+            let plain: String =
+                notice.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
+            if let Ok(notice) = MetadataValue::try_from(plain.chars().take(LONGEST_NOTICE).collect::<String>()) {
+                response.metadata_mut().append(status::NOTICE, notice);
+            }
+        }
+        Ok(response)
     }
 
     async fn rows(&self, session: &Session, ticket: &Ticket) -> Result<Rows, Status> {
@@ -82,7 +106,7 @@ impl FlightSql {
         statement::run(&self.gateway, session, &statement).await
     }
 
-    async fn login(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Caller, Status> {
+    async fn login(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Caller<'_>, Status> {
         let from_header = auth::credential(request.metadata())?;
         let client = request.remote_addr();
         let (metadata, _, mut messages) = request.into_parts();
@@ -110,74 +134,61 @@ impl FlightService for FlightSql {
     async fn handshake(&self, request: Request<Streaming<HandshakeRequest>>) -> Answer<Self::HandshakeStream> {
         let caller = self.login(request).await?;
         let payload = caller.token().map(|token| Bytes::copy_from_slice(token.as_bytes())).unwrap_or_default();
-        Ok(caller.stamp(Response::new(of([HandshakeResponse { protocol_version: 0, payload }]))))
+        caller.answer(Ok(Response::new(of([HandshakeResponse { protocol_version: 0, payload }]))))
     }
 
     async fn list_flights(&self, request: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
         let caller = self.caller(&request).await?;
-        Ok(caller.stamp(Response::new(of([]))))
+        caller.answer(Ok(Response::new(of([]))))
     }
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<FlightInfo> {
         let caller = self.caller(&request).await?;
-        let info = self.info(&caller.session, request.into_inner()).await?;
-        Ok(caller.stamp(Response::new(info)))
+        caller.answer_one(self.info(&caller.session, request.into_inner()).await)
     }
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
         let caller = self.caller(&request).await?;
-        let info = self.info(&caller.session, request.into_inner()).await?;
-        let done = PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
-        Ok(caller.stamp(Response::new(done)))
+        let info = self.info(&caller.session, request.into_inner()).await;
+        let done =
+            |info| PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
+        caller.answer_one(info.map(done))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {
         let caller = self.caller(&request).await?;
-        let command = command::of_descriptor(request.get_ref())?;
-        let schema = self.describe(&caller.session, command).await?.schema;
-        Ok(caller.stamp(Response::new(info::schema_result(&schema)?)))
+        caller.answer_one(self.schema(&caller.session, request.get_ref()).await)
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Answer<Self::DoGetStream> {
         let caller = self.caller(&request).await?;
-        let options = encode::options(request.metadata())?;
-        let rows = self.rows(&caller.session, request.get_ref()).await?;
-        let mut response = Response::new(Encoder::new(rows.schema, rows.batches, options).boxed());
-        if let Some(id) = rows.query_id.and_then(|id| MetadataValue::try_from(id).ok()) {
-            response.metadata_mut().insert(status::QUERY_ID, id);
-        }
-        for notice in rows.notices.iter().take(MOST_NOTICES) {
-            // Names of columns may have any characters, headers only some.
-            let plain: String =
-                notice.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect();
-            if let Ok(notice) = MetadataValue::try_from(plain.chars().take(LONGEST_NOTICE).collect::<String>()) {
-                response.metadata_mut().append(status::NOTICE, notice);
-            }
-        }
-        Ok(caller.stamp(response))
+        let response = self.stream(&caller.session, &request).await;
+        caller.answer(response)
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
         let caller = self.caller(&request).await?;
-        let result = put::put(&self.gateway, &caller.session, request.into_inner()).await?;
-        Ok(caller.stamp(Response::new(of([result]))))
+        let late = auth::is_late(request.metadata());
+        let result = put::put(&self.gateway, &caller.session, request.into_inner(), late).await;
+        caller.answer(result.map(|result| Response::new(of([result]))))
     }
 
     async fn do_exchange(&self, request: Request<Streaming<FlightData>>) -> Answer<Self::DoExchangeStream> {
-        self.caller(&request).await?;
-        Err(status::unsupported("exchanges"))
+        let caller = self.caller(&request).await?;
+        caller.answer(Err(status::unsupported("exchanges")))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
         let caller = self.caller(&request).await?;
-        let bodies = action::run(&self.gateway, &caller.session, request.into_inner()).await?;
-        let results = bodies.into_iter().map(|body| arrow_flight::Result { body: body.into() });
-        Ok(caller.stamp(Response::new(of(results.collect::<Vec<_>>()))))
+        let late = auth::is_late(request.metadata());
+        let bodies = action::run(&self.gateway, &caller.session, request.into_inner(), late).await;
+        let result = |body: Vec<u8>| arrow_flight::Result { body: body.into() };
+        caller.answer(bodies.map(|bodies| Response::new(of(bodies.into_iter().map(result).collect::<Vec<_>>()))))
     }
 
     async fn list_actions(&self, request: Request<Empty>) -> Answer<Self::ListActionsStream> {
         let caller = self.caller(&request).await?;
-        Ok(caller.stamp(Response::new(of(action::list()))))
+        caller.answer(Ok(Response::new(of(action::list()))))
     }
 }
 

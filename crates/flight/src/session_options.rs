@@ -95,10 +95,10 @@ pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetReques
     for (name, value) in request.options {
         let error = match name.as_str() {
             "catalog" if value.text.as_deref() == Some(CATALOG) => None,
-            TIME_ZONE | PURPOSE | BREAK_GLASS if value.is_text_or_none() => {
+            TIME_ZONE | SCHEMA | PURPOSE | BREAK_GLASS if value.is_text_or_none() => {
                 set_one(gateway, session, &name, value.text.as_deref()).await?
             }
-            "catalog" | TIME_ZONE | PURPOSE | BREAK_GLASS => Some(ErrorValue::InvalidValue),
+            "catalog" | TIME_ZONE | SCHEMA | PURPOSE | BREAK_GLASS => Some(ErrorValue::InvalidValue),
             _ => Some(ErrorValue::InvalidName),
         };
         errors.extend(error.map(|value| (name, OptionError { value: value.into() })));
@@ -107,6 +107,7 @@ pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetReques
 }
 
 const TIME_ZONE: &str = "time_zone";
+const SCHEMA: &str = "schema";
 const PURPOSE: &str = "purpose";
 const BREAK_GLASS: &str = "break_glass";
 
@@ -126,12 +127,19 @@ async fn set_one(
     }
 }
 
-/// The options of the session.
+/// The options of the session as they hold for its next statement, each that has a value.
 pub(crate) fn get(gateway: &Gateway, session: &Session) -> GetResult {
-    let set = gateway.options_of(session);
+    let set = session.options();
+    let purpose = set.purpose.or_else(|| session.purpose().map(str::to_owned));
     let of = |name: &str, value: Option<String>| Some((name.to_owned(), OptionValue::of(value?)));
     let catalog = of("catalog", Some(CATALOG.to_owned()));
-    let all = [catalog, of(TIME_ZONE, Some(gateway.time_zone(session))), of(PURPOSE, set.purpose)];
+    let all = [
+        catalog,
+        of(SCHEMA, set.schema),
+        of(TIME_ZONE, Some(gateway.defaults(session).time_zone.to_string())),
+        of(PURPOSE, purpose),
+        of(BREAK_GLASS, gateway.break_glass(session)),
+    ];
     GetResult { options: all.into_iter().flatten().collect() }
 }
 

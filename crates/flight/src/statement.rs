@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{Any, CommandStatementQuery};
 use futures::StreamExt;
@@ -28,6 +28,12 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// No columns and no rows.
+    fn none() -> Rows {
+        let (schema, batches) = (Arc::new(Schema::empty()), stream::empty().boxed());
+        Rows { schema, batches, query_id: None, notices: Vec::new() }
+    }
+
     /// The rows of one batch.
     pub(crate) fn of(batch: RecordBatch) -> Rows {
         Rows { schema: batch.schema(), batches: stream::iter([Ok(batch)]).boxed(), query_id: None, notices: Vec::new() }
@@ -42,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) ticket: Any,
     /// What they do not show, in words.
     pub(crate) notices: Vec<String>,
+    /// The statement, if it sets an option of the session and does nothing else.
+    pub(crate) sets: Option<Statement>,
 }
 
 /// What a statement will return and the ticket that runs it.
@@ -52,15 +60,23 @@ pub(crate) async fn describe(
 ) -> Result<Answer, Status> {
     command::no_transaction(query.transaction_id.as_deref())?;
     let described = gateway.describe(session, &query.query, None).await.map_err(status::from_gateway)?;
-    let ticket = Statement::new(gateway, session, query.query).into_ticket(gateway, session);
-    Ok(Answer { schema: wire::schema(&described.schema), ticket, notices: described.notices })
+    let statement = Statement::new(gateway, session, query.query);
+    let sets = described.sets_option.then(|| statement.clone());
+    let ticket = statement.into_ticket(gateway, session);
+    Ok(Answer { schema: wire::schema(&described.schema), ticket, notices: described.notices, sets })
 }
 
-/// Runs a statement. The principal is authorised now, whatever held when the ticket or handle was made.
+/// Runs a statement, which can set nothing. The principal is authorised now, whatever held when the ticket or handle was made.
 pub(crate) async fn run(gateway: &Arc<Gateway>, session: &Session, statement: &Statement) -> Result<Rows, Status> {
-    let session = statement.session(session);
+    if statement.set {
+        return Ok(Rows::none());
+    }
+    rows(gateway, &statement.session(session).fixed(), statement).await
+}
+
+async fn rows(gateway: &Arc<Gateway>, session: &Session, statement: &Statement) -> Result<Rows, Status> {
     let parameters = statement.parameters()?;
-    let rows = gateway.query(&session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
+    let rows = gateway.query(session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
     let (query_id, notices) = (rows.query_id().to_owned(), rows.notices().to_vec());
     let schema = wire::schema(&rows.schema());
     let (id, announced) = (query_id.clone(), Arc::clone(&schema));
@@ -83,7 +99,7 @@ pub(crate) async fn run_update(
     if !described.sets_option {
         return Err(status::unsupported("updates"));
     }
-    let mut rows = run(gateway, &session, statement).await?;
+    let mut rows = rows(gateway, &session, statement).await?;
     while let Some(batch) = rows.batches.next().await {
         batch?;
     }

@@ -8,7 +8,7 @@ use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
-use portcullis_gateway::{Gateway, Session};
+use portcullis_gateway::{Defaults, Gateway, Session, SessionOptions};
 use prost::Message;
 use tonic::Status;
 
@@ -20,7 +20,7 @@ const MAX_PARAMETERS: usize = 1 << 20;
 const STATEMENT: &str = "flight-statement";
 const PREPARED: &str = "flight-prepared";
 
-/// A statement to be run, with the purpose and the time zone that it was asked for in.
+/// A statement to be run, with all that its session said when it was asked for.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Statement {
     /// The statement's text.
@@ -35,22 +35,54 @@ pub(crate) struct Statement {
     /// The time zone in which the statement was announced: types of its columns may depend on it.
     #[prost(string, tag = "4")]
     pub(crate) time_zone: String,
+    /// What the session had set, for who comes with the ticket but without the session. As JSON; empty for nothing.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) options: Bytes,
+    /// The domain of its tables without one: the session may have set another since.
+    #[prost(string, optional, tag = "6")]
+    pub(crate) schema: Option<String>,
+    /// It has set what it sets, and nothing is left to be done.
+    #[prost(bool, tag = "7")]
+    pub(crate) set: bool,
 }
 
 impl Statement {
     /// A statement without parameters, as this session asks for it.
     pub(crate) fn new(gateway: &Gateway, session: &Session, sql: String) -> Statement {
-        let purpose = session.purpose().map(str::to_owned);
-        Statement { sql, purpose, parameters: Bytes::new(), time_zone: gateway.time_zone(session) }
+        let defaults = gateway.defaults(session);
+        Statement {
+            sql,
+            purpose: session.purpose().map(str::to_owned),
+            parameters: Bytes::new(),
+            time_zone: defaults.time_zone.to_string(),
+            options: session.options().to_bytes().into(),
+            schema: defaults.schema.map(|schema| schema.to_string()),
+            set: false,
+        }
     }
 
-    /// The session in which it runs: the call's own purpose goes before the one that it was sealed with.
+    /// The same statement, once it has set what it sets.
+    pub(crate) fn was_set(self) -> Statement {
+        Statement { set: true, ..self }
+    }
+
+    /// The session in which it runs: what the call says goes before what was sealed. Names and times are read as they were
+    /// announced in any case.
     pub(crate) fn session(&self, session: &Session) -> Session {
-        let session = session.clone().with_time_zone(Some(self.time_zone.clone()));
+        let defaults =
+            Defaults { time_zone: self.time_zone.as_str().into(), schema: self.schema.as_deref().map(Into::into) };
+        let mut session = session.clone().with_defaults(defaults);
+        if !session.keeps_options() {
+            session = session.with_options(self.options().unwrap_or_default(), false);
+        }
         match session.purpose() {
             Some(_) => session,
             None => session.with_purpose(self.purpose.clone()),
         }
+    }
+
+    fn options(&self) -> Option<SessionOptions> {
+        SessionOptions::from_bytes(&self.options)
     }
 
     /// The same statement with these parameters bound.
@@ -105,7 +137,12 @@ impl Statement {
 
     fn unseal(gateway: &Gateway, session: &Session, kind: &str, sealed: &[u8]) -> Result<Self, Status> {
         let payload = gateway.unseal_for(session, kind, sealed).map_err(status::from_gateway)?;
-        Statement::decode(payload.as_slice()).map_err(|error| status::internal("reading a sealed statement", error))
+        let read = Statement::decode(payload.as_slice());
+        let statement = read.map_err(|error| status::internal("reading a sealed statement", error))?;
+        match statement.options() {
+            Some(_) => Ok(statement),
+            None => Err(status::internal("reading a sealed statement", "its session's options cannot be read")),
+        }
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
@@ -13,6 +16,8 @@ use crate::state::State;
 
 /// How far the clocks of replicas may be apart.
 const SKEW_MS: i64 = 60_000;
+/// What a session has set, sealed.
+const OPTIONS: &str = "session";
 
 impl Gateway {
     /// Checks a password. A refusal is in the audit journal.
@@ -28,7 +33,7 @@ impl Gateway {
             self.refusals.note(Refusal::new(What::Login, "password", &error, Some(user), client)).await;
             return Err(error);
         }
-        Ok(Session::new(user, "password").with_client(client))
+        Ok(Session::new(user.to_owned(), "password", None).with_client(client))
     }
 
     /// A session of the command line on this machine (`--as`), which asks for no password.
@@ -38,7 +43,7 @@ impl Gateway {
     /// `NotFound` if there is no such user.
     pub fn local_session(&self, user: &str) -> Result<Session, GatewayError> {
         match self.state().principal(user) {
-            Some(_) => Ok(Session::new(user, "local")),
+            Some(_) => Ok(Session::local(user)),
             None => {
                 let message = format!("there is no user `{user}` in `{}`", self.config().identity.users.display());
                 Err(GatewayError::new(ErrorKind::NotFound, message))
@@ -52,15 +57,59 @@ impl Gateway {
     ///
     /// `Unauthenticated` if the user has been removed meanwhile.
     pub fn issue_token(&self, session: &Session) -> Result<String, GatewayError> {
-        let now_ms = self.clock.now_ms();
         let claims = Claims {
             user: session.user().to_owned(),
-            session: session.id().to_owned(),
             purpose: session.purpose().map(str::to_owned),
-            issued_ms: now_ms,
-            credential: self.credential(&self.state(), session.user())?,
+            issued_ms: self.clock.now_ms(),
+            credential: self.signer.mark(password(&self.state(), session.user())?),
         };
-        self.signer.token(&claims, after(now_ms, self.config().identity.token_lifetime))
+        self.signer.token(&claims, self.after(self.config().identity.token_lifetime))
+    }
+
+    /// What the session has set, for the client to keep: sealed for its principal, and as text.
+    ///
+    /// # Errors
+    ///
+    /// `Internal`, if it cannot be written.
+    pub fn seal_options(&self, session: &Session) -> Result<String, GatewayError> {
+        let payload = serde_json::to_vec(&session.options()).map_err(|e| GatewayError::internal(e.to_string()))?;
+        let expires_ms = self.after(self.config().identity.token_lifetime);
+        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, session.user(), &payload, expires_ms)))
+    }
+
+    /// The session with what it had set, as the client has kept it; and whether that should be sealed anew soon. A refusal
+    /// is in the audit journal.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated`, if it is not this principal's, or has expired: without it, a purpose would be dropped in silence.
+    pub async fn resume(&self, session: Session, kept: &str) -> Result<(Session, bool), GatewayError> {
+        let lifetime = self.config().identity.token_lifetime;
+        let sealed = URL_SAFE_NO_PAD.decode(kept).unwrap_or_default();
+        let opened = self.signer.unseal(OPTIONS, session.user(), &sealed, self.window(lifetime));
+        let read = opened.and_then(|(payload, expires_ms)| {
+            let options = serde_json::from_slice(payload).map_err(|_| Broken::Forged)?;
+            Ok((options, expires_ms))
+        });
+        match read {
+            Ok((options, expires_ms)) => {
+                let left = expires_ms.saturating_sub(self.clock.now_ms());
+                Ok((session.with_options(options, true), left < millis(lifetime) / 2))
+            }
+            Err(broken) => {
+                let what = match broken {
+                    Broken::Expired => "have expired",
+                    Broken::Early => "are of a time that has not come",
+                    Broken::Forged => "are not those of this principal",
+                };
+                let error = GatewayError::unauthenticated(format!(
+                    "the options that this session has kept {what}, and are forgotten: set purpose, schema and time zone again"
+                ));
+                let (way, user) = (session.authentication(), session.user());
+                self.refusals.note(Refusal::new(What::Token, way, &error, Some(user), session.client())).await;
+                Err(error)
+            }
+        }
     }
 
     /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider. A
@@ -94,10 +143,7 @@ impl Gateway {
                 "the token's principal is also a user of the users file: set `principal_prefix` for its issuer";
             return Err(GatewayError::unauthenticated(message));
         }
-        // Options that a session has set outlive its tokens where the provider names its sessions.
-        let named = verified.claims.get("sid").and_then(serde_json::Value::as_str).unwrap_or(token);
-        let id = self.signer.mark(&format!("{}\n{}\n{named}", verified.issuer, principal.id));
-        Ok(Session::claimed(id, principal, verified.expires_ms))
+        Ok(Session::claimed(principal, verified.expires_ms))
     }
 
     /// The session that a token of the gateway's own stands for; where it is refused (it is forged or expired, or its user
@@ -113,24 +159,19 @@ impl Gateway {
             (None, GatewayError::unauthenticated(message))
         })?;
         let refused = |error| (Some(claims.user.clone()), error);
-        let credential = self.credential(&self.state(), &claims.user).map_err(refused)?;
-        if credential != claims.credential {
+        let state = self.state();
+        let password = password(&state, &claims.user).map_err(refused)?;
+        if !self.signer.is_mark(&claims.credential, password) {
             let message = "the token is of before a change of password: log in again";
             return Err(refused(GatewayError::unauthenticated(message)));
         }
-        let session = Session::resumed(claims.session, claims.user, "token", Some(expires_ms));
-        Ok(session.with_purpose(claims.purpose))
-    }
-
-    fn credential(&self, state: &State, user: &str) -> Result<String, GatewayError> {
-        let user = state.users.get(user).ok_or_else(removed)?;
-        Ok(self.signer.mark(user.password.as_deref().unwrap_or_default()))
+        Ok(Session::new(claims.user, "token", Some(expires_ms)).with_purpose(claims.purpose))
     }
 
     /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
     /// read it.
     pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, "", payload, after(self.clock.now_ms(), self.config().identity.handle_lifetime))
+        self.signer.seal(kind, "", payload, self.after(self.config().identity.handle_lifetime))
     }
 
     /// The payload of something sealed.
@@ -144,12 +185,7 @@ impl Gateway {
 
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
     pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(
-            kind,
-            session.user(),
-            payload,
-            after(self.clock.now_ms(), self.config().identity.handle_lifetime),
-        )
+        self.signer.seal(kind, session.user(), payload, self.after(self.config().identity.handle_lifetime))
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.
@@ -163,8 +199,17 @@ impl Gateway {
 
     /// When something may expire that was made no longer than `lifetime` ago, and is still of use.
     fn window(&self, lifetime: Span) -> Window {
-        let now_ms = self.clock.now_ms();
-        Window { now_ms, latest_ms: after(now_ms, lifetime).saturating_add(SKEW_MS) }
+        Window { now_ms: self.clock.now_ms(), latest_ms: self.latest(lifetime) }
+    }
+
+    /// This much later than now.
+    pub(crate) fn after(&self, span: Span) -> i64 {
+        self.clock.now_ms().saturating_add(millis(span))
+    }
+
+    /// The latest time that another replica may call this much later than now.
+    pub(crate) fn latest(&self, span: Span) -> i64 {
+        self.after(span).saturating_add(SKEW_MS)
     }
 
     fn open_seal(&self, kind: &str, audience: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
@@ -187,6 +232,12 @@ pub(crate) fn removed() -> GatewayError {
     GatewayError::unauthenticated("there is no such user any more: log in again")
 }
 
-fn after(now_ms: i64, span: Span) -> i64 {
-    now_ms.saturating_add(i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX))
+/// The hash that a user's password has now; empty, if there is none.
+fn password<'a>(state: &'a State, user: &str) -> Result<&'a str, GatewayError> {
+    let user = state.users.get(user).ok_or_else(removed)?;
+    Ok(user.password.as_deref().unwrap_or_default())
+}
+
+fn millis(span: Span) -> i64 {
+    i64::try_from(span.duration().as_millis()).unwrap_or(i64::MAX)
 }

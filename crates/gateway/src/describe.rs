@@ -39,7 +39,7 @@ pub(crate) async fn describe(
     let state = gateway.state();
     let subject = gateway.subject(&state, session)?;
     settings::purpose_known(&state, &subject)?;
-    let statement = sql::parse(sql, &gateway.parse_limits())?.in_time_zone(&gateway.time_zone(session));
+    let statement = sql::parse_in(sql, &gateway.parse_limits(), &gateway.defaults(session))?;
     if let StatementKind::Set(setting) = statement.kind() {
         settings::check(&state, &subject, setting)?;
         let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));

@@ -10,7 +10,7 @@ use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions};
-use portcullis_govern::{MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
+use portcullis_govern::{Defaults, MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
 
 use crate::access::{self, AccessReport};
 use crate::clock::Clock;
@@ -20,7 +20,6 @@ use crate::describe::{self, Described};
 use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
-use crate::options::{OptionStore, SessionOptions};
 use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
@@ -45,7 +44,6 @@ pub struct Gateway {
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
     pub(crate) signer: Signer,
-    options: OptionStore,
     turns: Turns,
     engine: Arc<Engine>,
     journal: Journal,
@@ -90,7 +88,10 @@ impl Gateway {
     fn open_blocking(mesh_dir: PathBuf, config: Config, guards: Guards) -> Result<Gateway, GatewayError> {
         let secrets = &config.secrets;
         let key = |name, reference| keys::load(name, reference, &mesh_dir, &secrets.keys_dir);
-        let signer = Signer::new(&key("signing_key", secrets.signing_key.as_ref())?);
+        let accepted: Result<Vec<_>, _> =
+            secrets.accepted_keys.iter().map(|reference| key("accepted_keys", Some(reference))).collect();
+        let signer = Signer::new(&key("signing_key", secrets.signing_key.as_ref())?, &accepted?);
+        tracing::info!(keys = ?signer.ids(), "seals are made with the first key, and accepted from all of them");
         let mask_key = MaskKey::new(&key("mask_key", secrets.mask_key.as_ref())?);
         let audit_dir = mesh_dir.join(&config.audit.dir);
         let surroundings =
@@ -115,7 +116,6 @@ impl Gateway {
         Ok(Gateway {
             logins: Logins::new(&config.identity),
             identity,
-            options: OptionStore::new(config.identity.session_options, config.identity.token_lifetime.duration()),
             turns: Turns::new(&config.limits),
             current: Arc::new(Current::new(state)),
             clock: Clock::system(),
@@ -183,7 +183,7 @@ impl Gateway {
     pub async fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
         let state = self.state();
         let subject = self.subject(&state, session)?;
-        let statement = sql::parse(sql, &self.parse_limits())?;
+        let statement = sql::parse_in(sql, &self.parse_limits(), &self.defaults(session))?;
         let verdict = pipeline::govern(self.engine(), &state, &statement, &subject, None).await?;
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
@@ -229,20 +229,20 @@ impl Gateway {
         Ok(())
     }
 
-    /// What a session has set.
-    pub fn options_of(&self, session: &Session) -> SessionOptions {
-        self.options.get(session.id())
+    /// What holds for the session's statements where they do not say otherwise: what is fixed for the call, else what was
+    /// set.
+    pub fn defaults(&self, session: &Session) -> Defaults {
+        if let Some(fixed) = session.defaults() {
+            return fixed.clone();
+        }
+        let set = session.options();
+        Defaults { time_zone: set.time_zone.as_deref().unwrap_or(UTC).into(), schema: set.schema.map(Into::into) }
     }
 
-    /// The time zone of the session's statements: the call's, else what was set, else UTC.
-    pub fn time_zone(&self, session: &Session) -> String {
-        let fixed = session.time_zone().map(str::to_owned);
-        fixed.or_else(|| self.options_of(session).time_zone).unwrap_or_else(|| UTC.to_owned())
-    }
-
-    /// Forgets the options that a session has set.
-    pub fn close_session(&self, session: &Session) {
-        self.options.forget(session.id());
+    /// Why the session's glass is broken, while it is.
+    pub fn break_glass(&self, session: &Session) -> Option<String> {
+        let latest_ms = self.latest(self.config.identity.break_glass);
+        session.options().reason(self.clock.now_ms(), latest_ms).map(str::to_owned)
     }
 
     /// Takes up the mesh directory as it is now; [`Gateway::open`] does so by itself where `catalogue.watch` is on.
@@ -292,10 +292,9 @@ impl Gateway {
         if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
-        let set = self.options.get(session.id());
         let context = RequestContext {
-            break_glass: set.break_glass().map(str::to_owned),
-            purpose: set.purpose.or_else(|| session.purpose().map(str::to_owned)),
+            break_glass: self.break_glass(session),
+            purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
             now_ms: self.clock.now_ms(),
@@ -322,10 +321,6 @@ impl Gateway {
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
-    }
-
-    pub(crate) fn options(&self) -> &OptionStore {
-        &self.options
     }
 }
 

@@ -51,6 +51,7 @@ pub use error::{ErrorKind, GatewayError};
 pub use gateway::Gateway;
 pub use options::{BrokenGlass, SessionOptions};
 pub use portcullis_engine::Stopwatch;
+pub use portcullis_govern::Defaults;
 pub use portcullis_govern::policy::review::{Change, Direction};
 pub use portcullis_govern::policy::tests::{Difference, TestResult};
 pub use review::{

@@ -1,79 +1,52 @@
-//! Options of sessions (`SET purpose`, `SET break_glass`, `SET TIME ZONE`), kept here by session id: a bounded map that forgets.
+//! Options of a session (`SET purpose`, `SET schema`, `SET break_glass`, `SET TIME ZONE`). The gateway keeps none of them:
+//! they are a session's own, and travel with the client, sealed, so that any replica has them.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 /// What a session has set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SessionOptions {
-    /// `SET break_glass`.
-    pub break_glass: Option<BrokenGlass>,
+    /// `SET schema`: the domain of tables that are named without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// `SET purpose`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
     /// `SET TIME ZONE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// `SET break_glass`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BrokenGlass>,
 }
 
 /// A reason to see more, for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenGlass {
     /// Why.
     pub reason: String,
-    /// Of the clock that only goes forward.
-    pub until: Instant,
+    /// In milliseconds since 1970.
+    pub until_ms: i64,
 }
 
 impl SessionOptions {
-    /// The reason, while it holds.
-    pub(crate) fn break_glass(&self) -> Option<&str> {
-        self.break_glass.as_ref().filter(|broken| Instant::now() < broken.until).map(|broken| broken.reason.as_str())
-    }
-}
-
-pub(crate) struct OptionStore {
-    capacity: usize,
-    lifetime: Duration,
-    sessions: Mutex<HashMap<String, (SessionOptions, Instant)>>,
-}
-
-impl OptionStore {
-    pub(crate) fn new(capacity: u64, lifetime: Duration) -> OptionStore {
-        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX).max(1);
-        OptionStore { capacity, lifetime, sessions: Mutex::default() }
-    }
-
-    pub(crate) fn get(&self, session: &str) -> SessionOptions {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        match sessions.get_mut(session) {
-            Some((options, used)) if used.elapsed() < self.lifetime => {
-                *used = Instant::now();
-                options.clone()
-            }
-            _ => SessionOptions::default(),
+    /// As bytes, to be sealed in something; none where nothing is set.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        if *self == SessionOptions::default() {
+            return Vec::new();
         }
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
-    pub(crate) fn update(&self, session: &str, change: impl FnOnce(&mut SessionOptions)) {
-        let mut options = self.get(session);
-        change(&mut options);
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if options == SessionOptions::default() {
-            sessions.remove(session);
-            return;
-        }
-        if sessions.len() >= self.capacity && !sessions.contains_key(session) {
-            sessions.retain(|_, (_, used)| used.elapsed() < self.lifetime);
-            if sessions.len() >= self.capacity
-                && let Some(oldest) = sessions.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| id.clone())
-            {
-                sessions.remove(&oldest);
-            }
-        }
-        sessions.insert(session.to_owned(), (options, Instant::now()));
+    /// What [`SessionOptions::to_bytes`] made, once its seal is checked; None if this gateway cannot read it.
+    pub fn from_bytes(bytes: &[u8]) -> Option<SessionOptions> {
+        if bytes.is_empty() { Some(SessionOptions::default()) } else { serde_json::from_slice(bytes).ok() }
     }
 
-    pub(crate) fn forget(&self, session: &str) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+    /// The reason, while it holds: now, and no longer than if the glass were broken now.
+    pub(crate) fn reason(&self, now_ms: i64, latest_ms: i64) -> Option<&str> {
+        let holds = |broken: &&BrokenGlass| now_ms < broken.until_ms && broken.until_ms <= latest_ms;
+        self.break_glass.as_ref().filter(holds).map(|broken| broken.reason.as_str())
     }
 }

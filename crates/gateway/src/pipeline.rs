@@ -54,8 +54,8 @@ pub(crate) async fn run(
     };
     let query = Query::new(gateway, session, &state, &subject);
 
-    let statement = match sql::parse(sql, &gateway.parse_limits()) {
-        Ok(statement) => statement.in_time_zone(&gateway.time_zone(session)),
+    let statement = match sql::parse_in(sql, &gateway.parse_limits(), &gateway.defaults(session)) {
+        Ok(statement) => statement,
         Err(error) => return query.refuse_unparsed(error.into()).await,
     };
     let query = query.of(&statement);
@@ -209,7 +209,8 @@ impl<'a> Query<'a> {
         if let Setting::BreakGlass(Some(reason)) = setting {
             self.record.break_glass = Some(reason.clone());
         }
-        if let Err(error) = settings::check(self.state, subject, setting) {
+        let checked = settings::kept(self.session).and_then(|()| settings::check(self.state, subject, setting));
+        if let Err(error) = checked {
             return match error.kind {
                 ErrorKind::PermissionDenied => self.refuse_as(Decided::Denied, error).await,
                 _ => self.refuse(error).await,
@@ -218,7 +219,7 @@ impl<'a> Query<'a> {
         self.record.decision = Decided::Permitted;
         let entry = self.gateway.journal().begin(self.record).await?;
         let config = self.gateway.config();
-        settings::apply(self.gateway.options(), self.session, setting, config.identity.break_glass.duration());
+        settings::apply(self.session, setting, self.gateway.after(config.identity.break_glass));
         let (schema, limit): (SchemaRef, _) = (settings::schema(), config.limits.query_time.duration());
         let never = Box::pin(std::future::pending());
         Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit, never))

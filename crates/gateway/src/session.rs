@@ -1,49 +1,59 @@
-//! A session: who is asking, how they proved it, from where, and for which purpose.
+//! A session: who is asking, how they proved it, from where, for which purpose, and what they have set.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use portcullis_govern::Principal;
-use uuid::Uuid;
+use portcullis_govern::{Defaults, Principal};
+
+use crate::options::SessionOptions;
 
 /// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
 /// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
 /// provider are what the token of this very call says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// What `SET` sets is shared by a session's clones. Beyond a call it is the client's to keep.
+#[derive(Debug, Clone)]
 pub struct Session {
-    id: String,
     user: String,
     claimed: Option<Arc<Principal>>,
     authentication: &'static str,
     purpose: Option<String>,
-    time_zone: Option<String>,
+    defaults: Option<Defaults>,
     client: Option<SocketAddr>,
     expires_ms: Option<i64>,
+    options: Arc<Mutex<SessionOptions>>,
+    keeps_options: bool,
 }
 
 impl Session {
-    pub(crate) fn new(user: &str, authentication: &'static str) -> Session {
-        Session::resumed(Uuid::new_v4().simple().to_string(), user.to_owned(), authentication, None)
+    pub(crate) fn new(user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
+        Session {
+            user,
+            claimed: None,
+            authentication,
+            purpose: None,
+            defaults: None,
+            client: None,
+            expires_ms,
+            options: Arc::default(),
+            keeps_options: false,
+        }
     }
 
-    pub(crate) fn resumed(id: String, user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
-        Session { id, user, claimed: None, authentication, purpose: None, time_zone: None, client: None, expires_ms }
+    /// A session within this process, which keeps its options itself.
+    pub(crate) fn local(user: &str) -> Session {
+        Session { keeps_options: true, ..Session::new(user.to_owned(), "local", None) }
     }
 
     /// The session of a principal that an identity provider vouches for.
-    pub(crate) fn claimed(id: String, principal: Principal, expires_ms: i64) -> Session {
+    pub(crate) fn claimed(principal: Principal, expires_ms: i64) -> Session {
         let user = principal.id.clone();
-        Session { claimed: Some(Arc::new(principal)), ..Session::resumed(id, user, "oidc", Some(expires_ms)) }
+        Session { claimed: Some(Arc::new(principal)), ..Session::new(user, "oidc", Some(expires_ms)) }
     }
 
     /// The principal as its token describes it; None for a user of the users file.
     pub(crate) fn claimed_principal(&self) -> Option<&Principal> {
         self.claimed.as_deref()
-    }
-
-    /// The id of the session. A token keeps it, so options set in a session hold for all calls with its token.
-    pub fn id(&self) -> &str {
-        &self.id
     }
 
     /// The principal's id.
@@ -61,9 +71,9 @@ impl Session {
         self.purpose.as_deref()
     }
 
-    /// The time zone that was fixed for the call, if one was.
-    pub fn time_zone(&self) -> Option<&str> {
-        self.time_zone.as_deref()
+    /// What was fixed for the call, if anything was.
+    pub(crate) fn defaults(&self) -> Option<&Defaults> {
+        self.defaults.as_ref()
     }
 
     /// The client's address, None for the command line.
@@ -76,6 +86,42 @@ impl Session {
         self.expires_ms
     }
 
+    /// What the session has set.
+    pub fn options(&self) -> SessionOptions {
+        self.options.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the next call of this session will have what this one sets. Where it will not, nothing can be set: a
+    /// purpose must not be dropped in silence.
+    pub fn keeps_options(&self) -> bool {
+        self.keeps_options
+    }
+
+    /// Changes what the session has set.
+    pub(crate) fn set(&self, change: impl FnOnce(&mut SessionOptions)) {
+        change(&mut self.options.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Forgets all that the session has set.
+    pub fn reset(&self) {
+        self.set(|options| *options = SessionOptions::default());
+    }
+
+    /// The same session with these options, apart from it; `kept` is whether the client has shown that it keeps them.
+    #[must_use]
+    pub fn with_options(mut self, options: SessionOptions, kept: bool) -> Session {
+        self.options = Arc::new(Mutex::new(options));
+        self.keeps_options = kept;
+        self
+    }
+
+    /// The same session for a call that can set nothing.
+    #[must_use]
+    pub fn fixed(self) -> Session {
+        let options = self.options();
+        self.with_options(options, false)
+    }
+
     /// The same session with this purpose; an empty text or None keeps the one it has.
     #[must_use]
     pub fn with_purpose(mut self, purpose: Option<String>) -> Session {
@@ -84,10 +130,10 @@ impl Session {
         self
     }
 
-    /// The same session in this time zone, whatever `SET TIME ZONE` says: that in which a statement was announced.
+    /// The same session in this time zone and schema, whatever it has set: those in which a statement was announced.
     #[must_use]
-    pub fn with_time_zone(mut self, zone: Option<String>) -> Session {
-        self.time_zone = zone.or(self.time_zone);
+    pub fn with_defaults(mut self, defaults: Defaults) -> Session {
+        self.defaults = Some(defaults);
         self
     }
 

@@ -1,7 +1,6 @@
 //! `SET`: which options of a session there are, and which values they take.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
@@ -10,9 +9,10 @@ use portcullis_govern::Subject;
 use portcullis_govern::sql::Setting;
 
 use crate::error::{ErrorKind, GatewayError};
-use crate::options::{BrokenGlass, OptionStore};
+use crate::options::BrokenGlass;
 use crate::session::Session;
 use crate::state::State;
+use crate::tables;
 
 /// A reason that an auditor can do something with, and a line of the journal can hold.
 const SHORTEST_REASON: usize = 10;
@@ -29,21 +29,32 @@ pub(crate) fn check(state: &State, subject: &Subject, setting: &Setting) -> Resu
         Setting::BreakGlass(Some(reason)) => may_break_glass(state, subject, reason),
         Setting::Purpose(Some(purpose)) => known(state, purpose),
         Setting::TimeZone(Some(zone)) => zone_known(zone),
-        Setting::Purpose(None) | Setting::TimeZone(None) | Setting::BreakGlass(None) => Ok(()),
+        Setting::Schema(Some(schema)) => schema_known(state, subject, schema),
+        Setting::Schema(None) | Setting::Purpose(None) | Setting::TimeZone(None) | Setting::BreakGlass(None) => Ok(()),
     }
 }
 
-/// Remembers a setting for the session. A setting without a value goes back to what the connection said. `glass` is how
-/// long a broken glass stays broken.
-pub(crate) fn apply(options: &OptionStore, session: &Session, setting: &Setting, glass: Duration) {
-    options.update(session.id(), |options| match setting {
+/// Whether the session will have with its next call what it sets with this one.
+pub(crate) fn kept(session: &Session) -> Result<(), GatewayError> {
+    if session.keeps_options() {
+        return Ok(());
+    }
+    let message = "`SET` holds for a session, and this client keeps none: it sends no cookies back, so that the next call would \
+                   not have what was set; turn its cookies on, or send the header `purpose` with each call";
+    Err(GatewayError::new(ErrorKind::Unimplemented, message))
+}
+
+/// Sets it for the session. A setting without a value goes back to what the connection said. A glass that is broken now
+/// stays so until `glass_ms`.
+pub(crate) fn apply(session: &Session, setting: &Setting, glass_ms: i64) {
+    session.set(|options| match setting {
+        Setting::Schema(schema) => options.schema.clone_from(schema),
         Setting::Purpose(purpose) => options.purpose.clone_from(purpose),
         Setting::TimeZone(zone) => options.time_zone.clone_from(zone),
         Setting::BreakGlass(reason) => {
-            let until = Instant::now() + glass;
-            options.break_glass = reason.clone().map(|reason| BrokenGlass { reason, until });
+            options.break_glass = reason.clone().map(|reason| BrokenGlass { reason, until_ms: glass_ms });
             match reason {
-                Some(reason) => tracing::warn!(principal = session.user(), ?reason, ?glass, "the glass is broken"),
+                Some(reason) => tracing::warn!(principal = session.user(), ?reason, glass_ms, "the glass is broken"),
                 None => tracing::warn!(principal = session.user(), "the broken glass is mended"),
             }
         }
@@ -83,6 +94,15 @@ fn known(state: &State, purpose: &str) -> Result<(), GatewayError> {
     }
     let purposes: Vec<&str> = vocabulary.purposes().collect();
     Err(GatewayError::invalid(format!("unknown purpose `{purpose}`: use one of {}", purposes.join(", "))))
+}
+
+/// A domain that the subject may discover something of.
+fn schema_known(state: &State, subject: &Subject, schema: &str) -> Result<(), GatewayError> {
+    if tables::visible(state, subject).iter().any(|table| table.domain == schema) {
+        return Ok(());
+    }
+    let message = format!("there is no schema `{schema}`: `SHOW SCHEMAS` lists the domains that you may discover");
+    Err(GatewayError::invalid(message))
 }
 
 /// An IANA name or an offset, as Arrow reads them.

@@ -1,5 +1,8 @@
-//! Signatures on what the gateway hands out and gets back: bearer tokens, tickets, handles. Signed, not hidden: whoever
-//! holds one can read it, and nobody can make or change one.
+//! Signatures on what the gateway hands out and gets back: bearer tokens, tickets, handles, options of sessions. Signed,
+//! not hidden: whoever holds one can read it, and nobody can make or change one.
+//!
+//! One key signs, any number of others are accepted, so that keys can be changed while replicas run. What is sealed names
+//! its key by an id that the key itself gives, so there is nothing to be mixed up in configurations.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::GatewayError;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const ID: usize = 4;
 const EXPIRY: usize = size_of::<i64>();
 const TAG: usize = 32;
 const TOKEN: &str = "token";
@@ -24,7 +28,6 @@ pub(crate) fn is_own_token(text: &str) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub user: String,
-    pub session: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,
     pub issued_ms: i64,
@@ -32,22 +35,52 @@ pub(crate) struct Claims {
     pub credential: String,
 }
 
-pub(crate) struct Signer {
+struct Key {
+    id: [u8; ID],
     key: hmac::Key,
 }
 
-impl Signer {
-    pub(crate) fn new(key: &[u8]) -> Signer {
-        Signer { key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+impl Key {
+    fn new(secret: &[u8]) -> Key {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let tag = hmac::sign(&key, &signed("key id", "", &[]));
+        let id = tag.as_ref().first_chunk().copied().unwrap_or_default();
+        Key { id, key }
     }
 
-    /// Version, expiry, payload and a tag over them, the kind, and whom it is for (empty: for any bearer).
+    fn mark(&self, text: &str) -> String {
+        let tag = hmac::sign(&self.key, &signed("mark", "", text.as_bytes()));
+        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..9).unwrap_or_default())
+    }
+}
+
+pub(crate) struct Signer {
+    signing: Key,
+    accepted: Vec<Key>,
+}
+
+impl Signer {
+    pub(crate) fn new(signing: &[u8], accepted: &[Vec<u8>]) -> Signer {
+        Signer { signing: Key::new(signing), accepted: accepted.iter().map(|key| Key::new(key)).collect() }
+    }
+
+    /// The ids of the key that signs and of the others, as text.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.keys().map(|key| format!("{:08x}", u32::from_be_bytes(key.id))).collect()
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.signing).chain(&self.accepted)
+    }
+
+    /// Version, key, expiry, payload and a tag over them, the kind, and whom it is for (empty: for any bearer).
     pub(crate) fn seal(&self, kind: &str, audience: &str, payload: &[u8], expires_ms: i64) -> Vec<u8> {
-        let mut sealed = Vec::with_capacity(1 + EXPIRY + payload.len() + TAG);
+        let mut sealed = Vec::with_capacity(1 + ID + EXPIRY + payload.len() + TAG);
         sealed.push(VERSION);
+        sealed.extend(self.signing.id);
         sealed.extend(expires_ms.to_be_bytes());
         sealed.extend(payload);
-        let tag = hmac::sign(&self.key, &signed(kind, audience, &sealed));
+        let tag = hmac::sign(&self.signing.key, &signed(kind, audience, &sealed));
         sealed.extend(tag.as_ref());
         sealed
     }
@@ -61,10 +94,12 @@ impl Signer {
         window: Window,
     ) -> Result<(&'a [u8], i64), Broken> {
         let (body, tag) = sealed.split_last_chunk::<TAG>().ok_or(Broken::Forged)?;
-        hmac::verify(&self.key, &signed(kind, audience, body), tag).map_err(|_| Broken::Forged)?;
         let (version, rest) = body.split_first().ok_or(Broken::Forged)?;
+        let (id, rest) = rest.split_first_chunk::<ID>().ok_or(Broken::Forged)?;
         let (expiry, payload) = rest.split_first_chunk::<EXPIRY>().ok_or(Broken::Forged)?;
-        if *version != VERSION {
+        let text = signed(kind, audience, body);
+        let genuine = self.keys().any(|key| key.id == *id && hmac::verify(&key.key, &text, tag).is_ok());
+        if *version != VERSION || !genuine {
             return Err(Broken::Forged);
         }
         let expires_ms = i64::from_be_bytes(*expiry);
@@ -90,8 +125,12 @@ impl Signer {
 
     /// A short mark of a text that does not betray it.
     pub(crate) fn mark(&self, text: &str) -> String {
-        let tag = hmac::sign(&self.key, &signed("mark", "", text.as_bytes()));
-        URL_SAFE_NO_PAD.encode(tag.as_ref().get(..9).unwrap_or_default())
+        self.signing.mark(text)
+    }
+
+    /// Whether that is the mark of a text, by any of the keys.
+    pub(crate) fn is_mark(&self, mark: &str, text: &str) -> bool {
+        self.keys().any(|key| key.mark(text) == mark)
     }
 }
 

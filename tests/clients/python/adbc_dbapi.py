@@ -96,8 +96,12 @@ def main(address, user, purpose=None):
         table = connection.adbc_get_table_schema("order_events", db_schema_filter="orders")
         facts["table_schema"] = [f"{column.name}: {column.type}" for column in table]
 
-        cursor.execute("SET purpose = 'fraud'")
-        for name, sql in {"refused": "DELETE FROM orders.order_events", "unparsable": "SELEKT 1"}.items():
+        refused = {
+            "refused": "DELETE FROM orders.order_events",
+            "unparsable": "SELEKT 1",
+            "set_without_cookies": "SET purpose = 'fraud'",
+        }
+        for name, sql in refused.items():
             try:
                 cursor.execute(sql)
             except flightsql.Error as error:

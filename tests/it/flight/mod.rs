@@ -3,20 +3,22 @@
 mod access;
 mod options;
 mod prepared;
+mod replicas;
 mod results;
 mod session;
 mod transport;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
-use arrow_flight::{FlightDescriptor, FlightInfo};
+use arrow_flight::sql::{CommandStatementQuery, CommandStatementUpdate, ProstMessageExt};
+use arrow_flight::{Empty, FlightData, FlightDescriptor, FlightInfo};
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -35,6 +37,72 @@ pub async fn login(served: &Served, user: &str) -> Client {
     let mut client = FlightSqlServiceClient::new(channel(served).await);
     client.handshake(user, user).await.unwrap();
     client
+}
+
+/// A session as a client keeps it that keeps cookies.
+pub struct Kept {
+    pub client: Client,
+    token: String,
+    cookies: BTreeMap<String, String>,
+}
+
+impl Kept {
+    pub async fn login(served: &Served, user: &str) -> Kept {
+        Kept::resume(login(served, user).await).await
+    }
+
+    /// What a client has after its first call.
+    pub async fn resume(mut client: Client) -> Kept {
+        let token = client.token().unwrap().clone();
+        let answer = client.inner_mut().list_actions(with(&token, Empty {})).await.unwrap();
+        let mut kept = Kept { client, token, cookies: BTreeMap::new() };
+        kept.take(answer.metadata());
+        assert_eq!(kept.cookie(), "portcullis-cookies=1", "what a stream offers says nothing");
+        kept
+    }
+
+    /// Takes up the cookies of an answer.
+    pub fn take(&mut self, metadata: &MetadataMap) {
+        for cookie in metadata.get_all("set-cookie") {
+            let (name, value) = cookie.to_str().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+        self.client.set_header("cookie", self.cookie());
+    }
+
+    fn cookie(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// A request of this session.
+    pub fn with<T>(&self, message: T) -> Request<T> {
+        let mut request = with(&self.token, message);
+        request.metadata_mut().insert("cookie", self.cookie().parse().unwrap());
+        request
+    }
+
+    /// What comes of a statement, with the cookies of the answer taken up.
+    pub async fn info(&mut self, sql: &str) -> Result<FlightInfo, Status> {
+        let request = self.with(descriptor(&statement(sql)));
+        let answer = self.client.inner_mut().get_flight_info(request).await?;
+        self.take(answer.metadata());
+        Ok(answer.into_inner())
+    }
+
+    pub async fn query(&mut self, sql: &str) -> Vec<RecordBatch> {
+        let info = self.info(sql).await.unwrap();
+        fetch(&mut self.client, info).await.1
+    }
+
+    /// Runs a `SET` as clients run updates.
+    pub async fn update(&mut self, sql: &str) -> Result<(), Status> {
+        let command = CommandStatementUpdate { query: sql.to_owned(), transaction_id: None };
+        let put = FlightData { flight_descriptor: Some(descriptor(&command)), ..FlightData::default() };
+        let request = self.with(futures::stream::iter([put]));
+        let answer = self.client.inner_mut().do_put(request).await?;
+        self.take(answer.metadata());
+        Ok(())
+    }
 }
 
 pub async fn fetch(client: &mut Client, info: FlightInfo) -> (SchemaRef, Vec<RecordBatch>) {

@@ -36,20 +36,23 @@ struct Refusals {
 }
 
 /// Sets one option; what is wrong with it, if anything is.
-async fn set(served: &Served, token: &str, name: &str, value: Option<&str>) -> Option<i32> {
+async fn set(kept: &mut Kept, name: &str, value: Option<&str>) -> Option<i32> {
     let text = Text { text: value.map(str::to_owned) };
     let body = Options { options: HashMap::from([(name.to_owned(), text)]) }.encode_to_vec();
     let action = Action { r#type: "SetSessionOptions".to_owned(), body: body.into() };
-    let mut client = FlightServiceClient::new(channel(served).await);
-    let answer = client.do_action(with(token, action)).await.unwrap().into_inner().message().await.unwrap().unwrap();
+    let request = kept.with(action);
+    let answer = kept.client.inner_mut().do_action(request).await.unwrap();
+    kept.take(answer.metadata());
+    let answer = answer.into_inner().message().await.unwrap().unwrap();
     Refusals::decode(answer.body).unwrap().errors.get(name).map(|refused| refused.value)
 }
 
 /// The notices of the description, and those of the result.
-async fn noticed(served: &Served, token: &str, sql: &str) -> (String, Vec<String>) {
-    let mut client = FlightServiceClient::new(channel(served).await);
-    let info = client.get_flight_info(with(token, descriptor(&statement(sql)))).await.unwrap().into_inner();
-    let answer = client.do_get(with(token, info.endpoint[0].ticket.clone().unwrap())).await.unwrap();
+async fn noticed(kept: &mut Kept, sql: &str) -> (String, Vec<String>) {
+    let request = kept.with(descriptor(&statement(sql)));
+    let info = kept.client.inner_mut().get_flight_info(request).await.unwrap().into_inner();
+    let request = kept.with(info.endpoint[0].ticket.clone().unwrap());
+    let answer = kept.client.inner_mut().do_get(request).await.unwrap();
     let headers = answer.metadata().get_all("x-portcullis-notice").iter();
     let headers = headers.map(|value| value.to_str().unwrap().to_owned()).collect();
     answer.into_inner().try_collect::<Vec<_>>().await.unwrap();
@@ -60,21 +63,20 @@ async fn noticed(served: &Served, token: &str, sql: &str) -> (String, Vec<String
 fn a_purpose_is_a_session_option_too() {
     let sql = "SELECT customer_id FROM orders.order_events ORDER BY order_id LIMIT 50";
     block_on(async {
-        let mut client = login(served(), "frida").await;
-        let token = client.token().unwrap().clone();
-        let masked = texts(&query(&mut client, sql).await, "customer_id");
-        assert_eq!(set(served(), &token, "purpose", Some("fraud")).await, None);
-        let clear = texts(&query(&mut client, sql).await, "customer_id");
+        let mut frida = Kept::login(served(), "frida").await;
+        let masked = texts(&frida.query(sql).await, "customer_id");
+        assert_eq!(set(&mut frida, "purpose", Some("fraud")).await, None);
+        let clear = texts(&frida.query(sql).await, "customer_id");
         assert!(masked.is_disjoint(&clear));
-        assert_eq!(set(served(), &token, "purpose", Some("x'; DROP")).await, Some(2), "no purpose of that name");
-        assert_eq!(texts(&query(&mut client, sql).await, "customer_id"), clear, "and nothing changed");
-        assert_eq!(set(served(), &token, "purpose", None).await, None);
-        assert_eq!(texts(&query(&mut client, sql).await, "customer_id"), masked);
-        assert_eq!(set(served(), &token, "catalog", Some("mesh")).await, None);
-        assert_eq!(set(served(), &token, "catalog", Some("other")).await, Some(2));
-        assert_eq!(set(served(), &token, "catalog", None).await, Some(2));
-        assert_eq!(set(served(), &token, "colour", Some("red")).await, Some(1));
-        assert_eq!(set(served(), &token, "break_glass", Some("I would like to")).await, Some(2), "no policy lets her");
+        assert_eq!(set(&mut frida, "purpose", Some("x'; DROP")).await, Some(2), "no purpose of that name");
+        assert_eq!(texts(&frida.query(sql).await, "customer_id"), clear, "and nothing changed");
+        assert_eq!(set(&mut frida, "purpose", None).await, None);
+        assert_eq!(texts(&frida.query(sql).await, "customer_id"), masked);
+        assert_eq!(set(&mut frida, "catalog", Some("mesh")).await, None);
+        assert_eq!(set(&mut frida, "catalog", Some("other")).await, Some(2));
+        assert_eq!(set(&mut frida, "catalog", None).await, Some(2));
+        assert_eq!(set(&mut frida, "colour", Some("red")).await, Some(1));
+        assert_eq!(set(&mut frida, "break_glass", Some("I would like to")).await, Some(2), "no policy lets her");
     });
 }
 
@@ -83,21 +85,26 @@ fn notices_travel_beside_the_result() {
     let sql = "SELECT customer_id FROM claims.accounts ORDER BY customer_id LIMIT 5";
     let gateway = gateway_of("kinds");
     let served = serve(gateway.clone(), None);
-    let token = |user: &str| gateway.issue_token(&gateway.local_session(user).unwrap()).unwrap();
+    let login = async |user: &str| {
+        let token = gateway.issue_token(&gateway.local_session(user).unwrap()).unwrap();
+        let mut client = Client::new(channel(&served).await);
+        client.set_token(token);
+        Kept::resume(client).await
+    };
     let told = [
         "claims.accounts: rows that you may not see are left out",
         "claims.accounts: columns are masked: customer_id (hash)",
     ];
     block_on(async {
-        let (description, result) = noticed(&served, &token("bea"), sql).await;
+        let mut bea = login("bea").await;
+        let (description, result) = noticed(&mut bea, sql).await;
         assert_eq!(description.lines().collect::<Vec<_>>(), told);
         assert_eq!(result, told);
-        let (description, result) = noticed(&served, &token("rita"), sql).await;
+        let (description, result) = noticed(&mut login("rita").await, sql).await;
         assert_eq!((description.as_str(), result.len()), ("", 0), "masked for her too, and no policy says so");
-        let bea = token("bea");
-        assert_eq!(set(&served, &bea, "break_glass", Some("too short")).await, Some(2));
-        assert_eq!(set(&served, &bea, "break_glass", Some("the payment system is down")).await, None);
-        let (_, result) = noticed(&served, &bea, sql).await;
+        assert_eq!(set(&mut bea, "break_glass", Some("too short")).await, Some(2));
+        assert_eq!(set(&mut bea, "break_glass", Some("the payment system is down")).await, None);
+        let (_, result) = noticed(&mut bea, sql).await;
         assert_eq!(result, ["claims.accounts: the glass is broken, and what you do is recorded with your reason"]);
     });
 }

@@ -9,7 +9,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTables};
 use futures::TryStreamExt;
 
-use super::{EVENTS, channel, descriptor, fetch, login, number, query, statement, texts, token, with};
+use super::{EVENTS, Kept, channel, descriptor, fetch, login, number, query, statement, texts, token, with};
 use crate::support::{self, block_on, served};
 
 #[test]
@@ -142,9 +142,12 @@ fn a_purpose_comes_by_header_or_by_set_and_changes_what_is_seen() {
         by_header.set_header("purpose", "fraud");
         let clear = texts(&query(&mut by_header, sql).await, "customer_id");
         assert!(masked.is_disjoint(&clear));
-        let mut by_set = login(served(), "frida").await;
-        assert_eq!(by_set.execute_update("SET purpose = 'fraud'".to_owned(), None).await.unwrap(), 0);
-        assert_eq!(texts(&query(&mut by_set, sql).await, "customer_id"), clear);
+        let mut by_set = Kept::login(served(), "frida").await;
+        by_set.update("SET purpose = 'fraud'").await.unwrap();
+        assert_eq!(texts(&by_set.query(sql).await, "customer_id"), clear);
+        let mut keeps_nothing = login(served(), "frida").await;
+        let error = keeps_nothing.execute_update("SET purpose = 'fraud'".to_owned(), None).await.unwrap_err();
+        assert!(error.to_string().contains("this client keeps none"), "{error}");
         // The purpose that a statement was prepared for goes with its handle; the ticket of one call is no one else's.
         let mut prepared = by_header.prepare(sql.to_owned(), None).await.unwrap();
         let info = prepared.execute().await.unwrap();

@@ -157,7 +157,8 @@ impl Runner {
         }
         let token = gate.gateway.issue_token(&session).unwrap();
         let client = FlightServiceClient::new(gate.channel.clone()).max_decoding_message_size(64 << 20);
-        Door { client, token }
+        let cookie = gate.gateway.seal_options(&session).unwrap();
+        Door { client, token, cookie }
     }
 
     async fn doors(&self, principal: usize, partitions: u32) -> (Door, Door) {

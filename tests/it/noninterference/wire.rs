@@ -12,9 +12,12 @@ use arrow_flight::sql::{
     CommandStatementQuery, DoPutPreparedStatementResult, ProstMessageExt, TicketStatementQuery,
 };
 use arrow_flight::{Action, FlightData, FlightDescriptor, FlightInfo, Ticket};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
+use regex::bytes::Regex;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -23,8 +26,10 @@ use super::generator::Ask;
 
 /// The header and trailer that names a query in the journal.
 const QUERY_ID: &str = "x-portcullis-query-id";
-/// What seals add: version and expiry before, a tag behind.
-const SEAL: (usize, usize) = (9, 32);
+/// What seals add: version, key and expiry before, a tag behind.
+const SEAL: (usize, usize) = (13, 32);
+/// The header with what a session has set, sealed.
+const SET_COOKIE: &str = "set-cookie";
 
 /// The answer to a question: each part with its name, in their order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,11 +41,12 @@ pub struct Response {
     pub succeeded: bool,
 }
 
-/// A client of one world, with one principal's token.
+/// A client of one world, with one principal's token and a session that has set nothing.
 #[derive(Clone)]
 pub struct Door {
     pub client: FlightServiceClient<Channel>,
     pub token: String,
+    pub cookie: String,
 }
 
 impl Response {
@@ -66,6 +72,11 @@ impl Response {
             match entry {
                 // Drawn at random, see above. The date is the server's clock's.
                 KeyAndValueRef::Ascii(key, _) if key.as_str() == QUERY_ID || key.as_str() == "date" => {}
+                KeyAndValueRef::Ascii(key, value) if key.as_str() == SET_COOKIE => {
+                    let sealed = value.to_str().unwrap().strip_prefix("portcullis-session=").unwrap();
+                    let sealed = URL_SAFE_NO_PAD.decode(sealed).unwrap().into();
+                    drop(all.insert(key.to_string(), unsealed(&sealed).to_vec()));
+                }
                 KeyAndValueRef::Ascii(key, value) => drop(all.insert(key.to_string(), value.as_bytes().to_vec())),
                 KeyAndValueRef::Binary(key, value) => {
                     drop(all.insert(key.to_string(), value.as_encoded_bytes().to_vec()))
@@ -113,6 +124,7 @@ impl Door {
     fn with<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        request.metadata_mut().insert("cookie", format!("portcullis-session={}", self.cookie).parse().unwrap());
         request
     }
 
@@ -204,13 +216,12 @@ impl Door {
     }
 }
 
-/// What is sealed, without the time and the tag that the seal adds.
+/// What is sealed, without the time and the tag that the seal adds, and the time at which a broken glass mends.
 fn unsealed(sealed: &Bytes) -> Bytes {
     let (before, behind) = SEAL;
-    match sealed.len() >= before + behind {
-        true => sealed.slice(before..sealed.len() - behind),
-        false => sealed.clone(),
-    }
+    let Some(whole) = sealed.len().checked_sub(before + behind) else { return sealed.clone() };
+    let mends = Regex::new(r#""until_ms":\d+"#).unwrap();
+    mends.replace(&sealed[before..before + whole], b"".as_slice()).into_owned().into()
 }
 
 /// Adds a description with its ticket unsealed; returns the ticket as it was.

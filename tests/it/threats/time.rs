@@ -17,7 +17,7 @@ use portcullis_gateway::{Config, Gateway};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
-use crate::flight::{Client, channel, fetch, login, number, query, statement, texts, with};
+use crate::flight::{Client, Kept, channel, fetch, login, number, query, statement, texts, with};
 use crate::support::{self, Served, block_on};
 
 const REGIONS: &str = "SELECT DISTINCT region FROM orders.order_events";
@@ -191,10 +191,10 @@ fn no_plan_or_decision_of_one_principal_serves_another() {
 fn a_purpose_belongs_to_its_session() {
     let mesh = Mesh::new(|_| ());
     block_on(async {
-        let (mut fraud, mut plain) = (login(&mesh.served, "frida").await, login(&mesh.served, "frida").await);
+        let (mut fraud, mut plain) = (Kept::login(&mesh.served, "frida").await, login(&mesh.served, "frida").await);
         let hashed = texts(&query(&mut plain, CUSTOMERS).await, "customer_id");
-        query(&mut fraud, "SET purpose = 'fraud'").await;
-        let clear = texts(&query(&mut fraud, CUSTOMERS).await, "customer_id");
+        fraud.query("SET purpose = 'fraud'").await;
+        let clear = texts(&fraud.query(CUSTOMERS).await, "customer_id");
         assert!(clear.is_disjoint(&hashed));
         assert_eq!(texts(&query(&mut plain, CUSTOMERS).await, "customer_id"), hashed, "another session's purpose");
     });

@@ -75,8 +75,6 @@ pub struct Identity {
     pub login_window: Span,
     /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
     pub break_glass: Span,
-    /// Sessions whose options (`SET …`) are remembered; the longest unused are forgotten first.
-    pub session_options: u64,
     /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
     pub issuers: Vec<TrustedIssuer>,
 }
@@ -143,8 +141,10 @@ pub struct Log {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Secrets {
-    /// Signs tokens, tickets and handles. Replicas share it.
+    /// Signs tokens, tickets, handles and sessions. Replicas share it.
     pub signing_key: Option<KeyRef>,
+    /// Other keys whose signatures are accepted: the next one, and those of before, while a new one takes over.
+    pub accepted_keys: Vec<KeyRef>,
     /// Keys the `hash` mask. Whoever has it can guess values: keep it apart from the data, and keep it, or hashes change.
     pub mask_key: Option<KeyRef>,
     /// Where generated keys are kept (directory mode 0700, files 0600).
@@ -195,7 +195,6 @@ impl Default for Identity {
             address_attempts: 100,
             login_window: Span::minutes(1),
             break_glass: Span::minutes(15),
-            session_options: 10_000,
             issuers: Vec::new(),
         }
     }
@@ -235,7 +234,12 @@ impl Default for Audit {
 
 impl Default for Secrets {
     fn default() -> Secrets {
-        Secrets { signing_key: None, mask_key: None, keys_dir: PathBuf::from(".portcullis/keys") }
+        Secrets {
+            signing_key: None,
+            accepted_keys: Vec::new(),
+            mask_key: None,
+            keys_dir: PathBuf::from(".portcullis/keys"),
+        }
     }
 }
 

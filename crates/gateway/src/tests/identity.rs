@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::fixture::{config, fixture, fixture_with, users};
 use crate::config::Span;
 use crate::error::ErrorKind;
+use crate::options::{BrokenGlass, SessionOptions};
 use crate::users::{hash_password, hash_with, verify};
 
 #[tokio::test]
@@ -14,7 +15,7 @@ async fn a_password_becomes_a_session_becomes_a_token_becomes_the_session() {
     assert_eq!((session.user(), session.authentication()), ("ana", "password"));
     let token = f.gateway.issue_token(&session).unwrap();
     let resumed = f.gateway.bearer_session(&token, None).await.unwrap();
-    assert_eq!((resumed.user(), resumed.id(), resumed.purpose()), ("ana", session.id(), Some("fraud")));
+    assert_eq!((resumed.user(), resumed.purpose(), resumed.keeps_options()), ("ana", Some("fraud"), false));
     assert_eq!(resumed.authentication(), "token");
     assert!(resumed.expires_ms().is_some());
     let forged = f.gateway.bearer_session(&token[..token.len() - 2], None).await.unwrap_err();
@@ -177,4 +178,106 @@ fn hashes_of_passwords_are_salted_and_verified() {
     assert!(verify("secret", &hash));
     assert!(!verify("Secret", &hash));
     assert!(!verify("secret", "plain"));
+}
+
+/// What a session sets goes with its client, in a cookie.
+#[tokio::test]
+async fn options_travel_with_the_client_and_open_nothing_to_others() {
+    let mut config = config();
+    config.identity.token_lifetime = Span::hours(1);
+    config.identity.break_glass = Span::minutes(15);
+    let f = fixture_with(config).await;
+    let token = f.gateway.issue_token(&f.session("ana")).unwrap();
+    let ana = || f.gateway.bearer_session(&token, None);
+    let keeps_none = ana().await.unwrap();
+    let error = f.error(&keeps_none, "SET purpose = 'fraud'").await;
+    assert_eq!(error.kind, ErrorKind::Unimplemented);
+    assert!(error.message.contains("this client keeps none"), "{error}");
+    assert_eq!(keeps_none.options(), SessionOptions::default(), "refused is not set");
+
+    // What one call sets, the next has.
+    let again = async |session: &crate::Session| {
+        let kept = f.gateway.seal_options(session).unwrap();
+        f.gateway.resume(ana().await.unwrap(), &kept).await.unwrap().0
+    };
+    let session = again(&keeps_none).await;
+    f.text(&session, "SET purpose = 'fraud'").await;
+    let session = again(&session).await;
+    f.text(&session, "SET schema = 'orders'").await;
+    let session = again(&session).await;
+    assert!(f.text(&session, "SELECT customer_id FROM order_events").await.contains("carl"));
+    let error = f.error(&session, "SET schema = 'nowhere'").await;
+    assert_eq!(
+        (error.kind, error.message.contains("there is no schema `nowhere`")),
+        (ErrorKind::InvalidArgument, true)
+    );
+    assert!(!ana().await.unwrap().keeps_options(), "a token alone keeps nothing");
+
+    // It is for this principal, in its time, and only whole.
+    let kept = f.gateway.seal_options(&session).unwrap();
+    let (session, renew) = f.gateway.resume(ana().await.unwrap(), &kept).await.unwrap();
+    assert_eq!((session.options().purpose.as_deref(), session.keeps_options(), renew), (Some("fraud"), true, false));
+    let nina = f.gateway.login("nina", "nina", None).await.unwrap();
+    for (who, cookie) in [(nina, kept.as_str()), (ana().await.unwrap(), &kept[1..]), (ana().await.unwrap(), "")] {
+        let error = f.gateway.resume(who, cookie).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unauthenticated);
+        assert!(error.message.contains("are not those of this principal"), "{error}");
+    }
+    let minute = 60_000;
+    f.gateway.clock.shift(40 * minute);
+    assert!(f.gateway.resume(ana().await.unwrap(), &kept).await.unwrap().1, "soon to be sealed anew");
+    f.gateway.clock.shift(21 * minute);
+    let error = f.gateway.resume(f.session("ana"), &kept).await.unwrap_err();
+    assert!(error.message.starts_with("the options that this session has kept have expired"), "{error}");
+}
+
+#[tokio::test]
+async fn a_broken_glass_is_broken_for_its_time_only() {
+    let f = fixture().await;
+    let ana = f.session("ana");
+    let now = f.gateway.clock.now_ms();
+    let broken = |until_ms| SessionOptions {
+        break_glass: Some(BrokenGlass { reason: "the payment system is down".to_owned(), until_ms }),
+        ..SessionOptions::default()
+    };
+    let minute = 60_000;
+    for (until, holds) in [(now + minute, true), (now, false), (now - 1, false), (now + 60 * minute, false)] {
+        let session = ana.clone().with_options(broken(until), true);
+        assert_eq!(f.gateway.break_glass(&session).is_some(), holds, "{}", until - now);
+    }
+}
+
+/// A new key takes over on one replica after the other, and nobody has to log in again.
+#[tokio::test]
+async fn signing_keys_rotate_while_replicas_run() {
+    use crate::config::KeyRef;
+    let with = |signing: &str, accepted: &[&str]| {
+        let mut config = config();
+        config.secrets.signing_key = Some(KeyRef::File(signing.into()));
+        config.secrets.accepted_keys = accepted.iter().map(|name| KeyRef::File(name.into())).collect();
+        config
+    };
+    let dir = super::fixture::mesh();
+    for name in ["one", "two"] {
+        std::fs::write(dir.path().join(name), name.repeat(20)).unwrap();
+    }
+    let open = async |signing: &str, accepted: &[&str], audit: &str| {
+        let mut config = with(signing, accepted);
+        config.audit.dir = audit.into();
+        crate::Gateway::open(dir.path(), config).await.unwrap()
+    };
+    let before = open("one", &["two"], "a").await;
+    let turned = open("two", &["one"], "b").await;
+    let after = open("two", &[], "c").await;
+    let session = before.login("ana", "ana", None).await.unwrap();
+    let token = before.issue_token(&session).unwrap();
+    let ticket = before.seal_for(&session, "ticket", b"SELECT 1");
+    let again = turned.bearer_session(&token, None).await.unwrap();
+    assert_eq!(turned.unseal_for(&again, "ticket", &ticket).unwrap(), b"SELECT 1");
+    let new = turned.issue_token(&again).unwrap();
+    for replica in [&before, &turned, &after] {
+        assert_eq!(replica.bearer_session(&new, None).await.unwrap().user(), "ana");
+    }
+    assert!(after.bearer_session(&token, None).await.is_err(), "the first key is gone");
+    assert!(after.unseal_for(&again, "ticket", &ticket).is_err());
 }

@@ -243,7 +243,7 @@ async fn a_session_keeps_the_purpose_it_set() {
     assert!(!f.text(&ana, sql).await.contains("carl"));
     f.text(&ana, "SET TIME ZONE 'Europe/Vienna'").await;
     f.text(&ana, "SET purpose = 'fraud'").await;
-    f.gateway.close_session(&ana);
+    ana.reset();
     assert!(!f.text(&ana, sql).await.contains("carl"));
 }
 

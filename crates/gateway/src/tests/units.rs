@@ -9,7 +9,6 @@ use tempfile::TempDir;
 use crate::config::{KeyRef, Limits, Span};
 use crate::error::ErrorKind;
 use crate::keys;
-use crate::options::{OptionStore, SessionOptions};
 use crate::signer::{Broken, Claims, Signer, Window};
 use crate::throttle::Throttle;
 use crate::turns::Turns;
@@ -22,14 +21,14 @@ fn at(now_ms: i64) -> Window {
 
 #[test]
 fn a_seal_holds_for_its_kind_audience_and_time_and_for_every_byte() {
-    let signer = Signer::new(&[7; 32]);
+    let signer = Signer::new(&[7; 32], &[]);
     let sealed = signer.seal("ticket", "ana", b"payload", 1_000);
     assert_eq!(signer.unseal("ticket", "ana", &sealed, at(999)), Ok((b"payload".as_slice(), 1_000)));
     assert_eq!(signer.unseal("ticket", "ana", &sealed, at(1_000)), Err(Broken::Expired));
     assert_eq!(signer.unseal("handle", "ana", &sealed, at(0)), Err(Broken::Forged));
     assert_eq!(signer.unseal("ticket", "bob", &sealed, at(0)), Err(Broken::Forged));
     assert_eq!(signer.unseal("ticketa", "na", &sealed, at(0)), Err(Broken::Forged));
-    assert_eq!(Signer::new(&[8; 32]).unseal("ticket", "ana", &sealed, at(0)), Err(Broken::Forged));
+    assert_eq!(Signer::new(&[8; 32], &[]).unseal("ticket", "ana", &sealed, at(0)), Err(Broken::Forged));
     assert_eq!(
         signer.unseal("ticket", "ana", &signer.seal("ticket", "ana", b"x", LATEST + 1), at(0)),
         Err(Broken::Early)
@@ -43,15 +42,34 @@ fn a_seal_holds_for_its_kind_audience_and_time_and_for_every_byte() {
 }
 
 #[test]
+fn a_key_takes_over_from_another_while_both_are_accepted() {
+    let [one, two, three] = [vec![1; 32], vec![2; 32], vec![3; 32]];
+    let before = Signer::new(&one, &[]);
+    let prepared = Signer::new(&one, std::slice::from_ref(&two));
+    let turned = Signer::new(&two, std::slice::from_ref(&one));
+    let after = Signer::new(&two, &[]);
+    let opens = |signer: &Signer, sealed: &[u8]| signer.unseal("ticket", "ana", sealed, at(0)).is_ok();
+    let (old, new) = (before.seal("ticket", "ana", b"x", 1_000), turned.seal("ticket", "ana", b"x", 1_000));
+    for (signer, of_old, of_new) in
+        [(&before, true, false), (&prepared, true, true), (&turned, true, true), (&after, false, true)]
+    {
+        assert_eq!((opens(signer, &old), opens(signer, &new)), (of_old, of_new), "{:?}", signer.ids());
+    }
+    assert!(turned.is_mark(&before.mark("hash"), "hash") && !turned.is_mark(&before.mark("hash"), "hash2"));
+    assert!(!after.is_mark(&before.mark("hash"), "hash"));
+    let mut ids = Signer::new(&one, &[two, three]).ids();
+    ids.dedup();
+    assert_eq!((ids.len(), &ids[..2]), (3, prepared.ids().as_slice()));
+    // Naming another key does not help, and an id is no secret's part.
+    let mut renamed = old;
+    renamed[1..5].copy_from_slice(&new[1..5]);
+    assert!(!opens(&turned, &renamed));
+}
+
+#[test]
 fn a_token_is_no_ticket_and_a_ticket_no_token() {
-    let signer = Signer::new(&[7; 32]);
-    let claims = Claims {
-        user: "ana".to_owned(),
-        session: "s".to_owned(),
-        purpose: None,
-        issued_ms: 1,
-        credential: signer.mark("hash"),
-    };
+    let signer = Signer::new(&[7; 32], &[]);
+    let claims = Claims { user: "ana".to_owned(), purpose: None, issued_ms: 1, credential: signer.mark("hash") };
     let token = signer.token(&claims, 1_000).unwrap();
     assert_eq!(signer.claims(&token, at(0)).unwrap(), (claims.clone(), 1_000));
     assert_eq!(signer.claims(&token, at(1_000)).unwrap_err(), Broken::Expired);
@@ -104,30 +122,6 @@ fn failed_logins_are_throttled_by_user_name_and_forgiven_after_the_window() {
     throttle.succeeded("ana");
     throttle.failed("ana");
     assert_eq!(throttle.wait("ana"), None);
-}
-
-#[test]
-fn options_are_kept_by_session_bounded_and_forgotten() {
-    let purpose = |purpose: &str| {
-        let purpose = Some(purpose.to_owned());
-        move |options: &mut SessionOptions| options.purpose = purpose
-    };
-    let store = OptionStore::new(2, Duration::from_secs(60));
-    store.update("one", purpose("a"));
-    std::thread::sleep(Duration::from_millis(2));
-    store.update("two", purpose("b"));
-    std::thread::sleep(Duration::from_millis(2));
-    assert_eq!(store.get("one").purpose.as_deref(), Some("a"));
-    std::thread::sleep(Duration::from_millis(2));
-    store.update("three", purpose("c"));
-    assert_eq!(store.get("two"), SessionOptions::default(), "the longest unused goes first");
-    assert_eq!(store.get("one").purpose.as_deref(), Some("a"));
-    store.forget("one");
-    assert_eq!(store.get("one"), SessionOptions::default());
-    let brief = OptionStore::new(2, Duration::from_millis(20));
-    brief.update("one", purpose("a"));
-    std::thread::sleep(Duration::from_millis(30));
-    assert_eq!(brief.get("one"), SessionOptions::default());
 }
 
 #[tokio::test]

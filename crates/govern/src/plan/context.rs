@@ -51,6 +51,8 @@ pub(crate) struct MeshContext<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) system: &'a dyn SystemTables,
     options: &'a ConfigOptions,
+    /// The domain of tables without one.
+    schema: Option<&'a str>,
     functions: &'static Functions,
     consulted: RefCell<Vec<Arc<TableDecision>>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
@@ -62,10 +64,11 @@ impl<'a> MeshContext<'a> {
         subject: &'a Subject,
         system: &'a dyn SystemTables,
         options: &'a ConfigOptions,
+        schema: Option<&'a str>,
     ) -> Self {
         let functions = functions();
         let (consulted, relation_planners) = (RefCell::default(), Vec::new());
-        MeshContext { snapshot, subject, system, options, functions, consulted, relation_planners }
+        MeshContext { snapshot, subject, system, options, schema, functions, consulted, relation_planners }
     }
 
     /// Tables that `planner` takes are planned by it.
@@ -150,7 +153,7 @@ pub(crate) fn not_found(name: &str) -> DataFusionError {
 impl ContextProvider for MeshContext<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let found = match &name {
-            TableReference::Bare { .. } => None,
+            TableReference::Bare { table } => self.schema.and_then(|schema| self.lookup(schema, table)),
             TableReference::Partial { schema, table } => self.lookup(schema, table),
             TableReference::Full { catalog, schema, table } if catalog.as_ref() == CATALOGUE => {
                 self.lookup(schema, table)

@@ -96,7 +96,7 @@ impl Planner {
         versions: &Versions,
     ) -> Verdict {
         let options = self.options(statement);
-        let mut context = self.context(subject, &options);
+        let mut context = self.context(subject, &options, statement.schema());
         match deep(|| self.plan(statement, &mut context, params, versions)) {
             Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
             Err(error) => self.refused(&context, &error),
@@ -110,12 +110,17 @@ impl Planner {
     /// The verdict, if one of them is hidden from the subject, may not be queried, or has no versions.
     pub fn versions(&self, statement: &Statement, subject: &Subject) -> Result<Vec<VersionedTable>, Box<Verdict>> {
         let options = self.options(statement);
-        let context = self.context(subject, &options);
+        let context = self.context(subject, &options, statement.schema());
         context.asked(statement).map_err(|error| Box::new(self.refused(&context, &error)))
     }
 
-    fn context<'a>(&'a self, subject: &'a Subject, options: &'a ConfigOptions) -> MeshContext<'a> {
-        MeshContext::new(&self.snapshot, subject, self.system.as_ref(), options)
+    fn context<'a>(
+        &'a self,
+        subject: &'a Subject,
+        options: &'a ConfigOptions,
+        schema: Option<&'a str>,
+    ) -> MeshContext<'a> {
+        MeshContext::new(&self.snapshot, subject, self.system.as_ref(), options, schema)
     }
 
     fn refused(&self, context: &MeshContext<'_>, error: &DataFusionError) -> Verdict {

@@ -1,6 +1,7 @@
 mod kinds;
 mod mesh;
 mod parameters;
+mod schema;
 mod surface;
 mod time_zone;
 mod travel;

@@ -83,7 +83,7 @@ impl MeshContext<'_> {
             let source = Arc::new(ViewSource::product(table, decision, Some(Arc::clone(version))));
             relations.push(Relation { name, as_of, source, planned: AtomicBool::new(false) });
         }
-        Ok(TimeTravel { relations })
+        Ok(TimeTravel { zone: statement.time_zone().to_owned(), relations })
     }
 
     fn versioned(&self, name: TableReference) -> Result<(Arc<Table>, Arc<TableDecision>)> {
@@ -103,6 +103,7 @@ impl MeshContext<'_> {
 
 /// Plans the versioned tables of one statement; the others are left to DataFusion, which knows no versions.
 pub(crate) struct TimeTravel {
+    zone: String,
     relations: Vec<Relation>,
 }
 
@@ -142,7 +143,7 @@ impl RelationPlanner for TimeTravel {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let name = context.object_name_to_table_reference(name)?;
-        let wanted = |relation: &&Relation| relation.name == name && relation.as_of.is(&version);
+        let wanted = |relation: &&Relation| relation.name == name && relation.as_of.is(&version, &self.zone);
         let Some(found) = self.relations.iter().find(wanted) else {
             return internal_err!("table `{name}` at a version that was not looked for");
         };

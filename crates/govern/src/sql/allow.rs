@@ -10,14 +10,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::{AsOf, ExplainKind, Setting, Statement, StatementKind, Written, expansion, show};
+use super::{AsOf, Defaults, ExplainKind, Setting, Statement, StatementKind, UTC, Written, expansion, show};
 use crate::error::GovernError;
 use crate::plan::TABLE_FUNCTIONS;
 
 /// The greatest number of tables after FROM and JOIN.
 const MAX_RELATIONS: usize = 256;
 
-pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
+pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement, GovernError> {
     match &statement {
         Ast::Query(query) => {
             check_query(query)?;
@@ -28,7 +28,7 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
                 query: Some(statement),
                 written,
                 subject: None,
-                time_zone: None,
+                defaults: Defaults::default(),
             })
         }
         Ast::Set(set) => {
@@ -38,14 +38,14 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
                 query: None,
                 written: Written::Sql(Arc::new(statement)),
                 subject: None,
-                time_zone: None,
+                defaults: Defaults::default(),
             })
         }
         Ast::ShowTables { .. }
         | Ast::ShowSchemas { .. }
         | Ast::ShowDatabases { .. }
         | Ast::ShowColumns { .. }
-        | Ast::ExplainTable { .. } => show::statement(statement),
+        | Ast::ExplainTable { .. } => show::statement(statement, defaults),
         Ast::Explain { .. } => {
             Err(GovernError::refused("DESCRIBE of a query", "describe a table, or use EXPLAIN for the plan of a query"))
         }
@@ -69,15 +69,26 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
     let kind = if verbose { ExplainKind::Verbose } else { ExplainKind::Plain };
     let query = explained(*statement, "EXPLAIN")?;
     let written = Written::Explain(Arc::clone(&query));
-    Ok(Statement { kind: StatementKind::Explain(kind), query: Some(query), written, subject: None, time_zone: None })
+    Ok(Statement {
+        kind: StatementKind::Explain(kind),
+        query: Some(query),
+        written,
+        subject: None,
+        defaults: Defaults::default(),
+    })
 }
 
 /// What stands after `EXPLAIN ACCESS`.
 pub(super) fn explain_access(statement: DfStatement) -> Result<Statement, GovernError> {
     let query = explained(statement, "EXPLAIN ACCESS")?;
     let written = Written::ExplainAccess(Arc::clone(&query));
-    let statement =
-        Statement { kind: StatementKind::ExplainAccess, query: Some(query), written, subject: None, time_zone: None };
+    let statement = Statement {
+        kind: StatementKind::ExplainAccess,
+        query: Some(query),
+        written,
+        subject: None,
+        defaults: Defaults::default(),
+    };
     if statement.versions().is_empty() {
         return Ok(statement);
     }
@@ -118,7 +129,9 @@ pub(super) fn read_only(what: &str) -> GovernError {
 }
 
 pub(super) fn settings(what: &str) -> GovernError {
-    GovernError::refused(what, "the settings are `SET TIME ZONE '…'`, `SET purpose = '…'` and `SET break_glass = '…'`")
+    let hint =
+        "the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
+    GovernError::refused(what, hint)
 }
 
 fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
@@ -127,6 +140,7 @@ fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
         ast::Set::SingleAssignment { scope: None, hivevar: false, variable, values } => {
             let [value] = values.as_slice() else { return Err(settings("SET with several values")) };
             match variable.to_string().to_ascii_lowercase().as_str() {
+                "schema" => Ok(Setting::Schema(text(value)?)),
                 "purpose" => Ok(Setting::Purpose(text(value)?)),
                 "break_glass" => Ok(Setting::BreakGlass(text(value)?)),
                 "timezone" | "time_zone" => Ok(Setting::TimeZone(text(value)?)),
@@ -183,7 +197,7 @@ fn refused(statement: &Ast) -> GovernError {
         Ast::Prepare { .. } | Ast::Execute { .. } | Ast::Deallocate { .. } => {
             return GovernError::refused("PREPARE in SQL", "use your client's prepared statements");
         }
-        Ast::Use(_) => return GovernError::refused("USE", "write `domain.table`"),
+        Ast::Use(_) => return GovernError::refused("USE", "write `domain.table`, or `SET schema = 'domain'`"),
         other => return first_word(other),
     };
     read_only(what)
@@ -322,7 +336,7 @@ fn check_factor(factor: &TableFactor) -> Checked {
                 if args.is_some() {
                     return refuse("AS OF after a table function", "only tables have versions");
                 }
-                if let Err(error) = AsOf::read(version) {
+                if let Err(error) = AsOf::read(version, UTC) {
                     return ControlFlow::Break(Box::new(error));
                 }
             }

@@ -1,7 +1,8 @@
 //! Time travel: `… VERSION AS OF …` and `… TIMESTAMP AS OF …` after a table's name.
 //!
 //! The parser's dialect knows none of these clauses. They are taken out of the tokens before it runs, and then given
-//! to the table whose name stood right before them; a clause that no table takes is refused, never dropped.
+//! to the table whose name stood right before them; a clause that no table takes is refused, never dropped. Times without
+//! a zone are in the session's, as everywhere in a statement.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -47,13 +48,13 @@ impl fmt::Display for AsOf {
 }
 
 impl AsOf {
-    /// Whether a clause in the tree asks for this.
-    pub(crate) fn is(&self, clause: &TableVersion) -> bool {
-        AsOf::read(clause).is_ok_and(|asked| asked == *self)
+    /// Whether a clause in the tree asks for this, in this time zone.
+    pub(crate) fn is(&self, clause: &TableVersion, zone: &str) -> bool {
+        AsOf::read(clause, zone).is_ok_and(|asked| asked == *self)
     }
 
-    /// What a clause in the tree asks for.
-    pub(super) fn read(clause: &TableVersion) -> Result<AsOf, GovernError> {
+    /// What a clause in the tree asks for; times without a zone are in this one.
+    pub(super) fn read(clause: &TableVersion, zone: &str) -> Result<AsOf, GovernError> {
         match clause {
             TableVersion::VersionAsOf(Expr::Value(value)) => match &value.value {
                 Value::Number(digits, _) => digits.parse().map(AsOf::Version).map_err(|_| version_literal()),
@@ -61,8 +62,8 @@ impl AsOf {
                 _ => Err(version_literal()),
             },
             TableVersion::TimestampAsOf(literal) => match literal {
-                Expr::Value(value) => time(&value.value),
-                Expr::TypedString(typed) => time(&typed.value.value),
+                Expr::Value(value) => time(&value.value, zone),
+                Expr::TypedString(typed) => time(&typed.value.value, zone),
                 _ => Err(time_literal()),
             },
             _ => Err(version_literal()),
@@ -78,14 +79,14 @@ fn version_literal() -> GovernError {
 }
 
 fn time_literal() -> GovernError {
-    let hint = "write a time as a text such as '2026-11-21 15:00:00', or as TIMESTAMP '…' or DATE '…'; without a zone it is UTC";
+    let hint = "write a time as a text such as '2026-11-21 15:00:00', or as TIMESTAMP '…' or DATE '…'; without a zone it is the session's";
     GovernError::refused("this TIMESTAMP AS OF", hint)
 }
 
-fn time(value: &Value) -> Result<AsOf, GovernError> {
+fn time(value: &Value, zone: &str) -> Result<AsOf, GovernError> {
     let Value::SingleQuotedString(text) = value else { return Err(time_literal()) };
-    let utc: Tz = "+00:00".parse().map_err(|_| time_literal())?;
-    let time = string_to_datetime(&utc, text.trim()).map_err(|_| time_literal())?;
+    let zone: Tz = zone.parse().map_err(|_| time_literal())?;
+    let time = string_to_datetime(&zone, text.trim()).map_err(|_| time_literal())?;
     Ok(AsOf::Time(time.timestamp_micros()))
 }
 
@@ -93,7 +94,7 @@ fn time(value: &Value) -> Result<AsOf, GovernError> {
 pub(super) type Clauses = HashMap<Span, TableVersion>;
 
 /// Takes the clauses out of the tokens.
-pub(super) fn lift(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Clauses), GovernError> {
+pub(super) fn lift(tokens: Vec<TokenWithSpan>, zone: &str) -> Result<(Vec<TokenWithSpan>, Clauses), GovernError> {
     let all: Vec<(usize, &TokenWithSpan)> =
         tokens.iter().enumerate().filter(|(_, token)| !matches!(token.token, Token::Whitespace(_))).collect();
     let mut clauses = Clauses::new();
@@ -101,7 +102,7 @@ pub(super) fn lift(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Cl
     let mut before: Option<&TokenWithSpan> = None;
     let mut rest = all.as_slice();
     while let Some(((_, first), after)) = rest.split_first() {
-        let Some((length, clause)) = clause(rest)? else {
+        let Some((length, clause)) = clause(rest, zone)? else {
             (before, rest) = (Some(*first), after);
             continue;
         };
@@ -131,7 +132,7 @@ enum Kind {
 }
 
 /// The clause that begins here, with the number of its tokens.
-fn clause(rest: &[(usize, &TokenWithSpan)]) -> Result<Option<(usize, TableVersion)>, GovernError> {
+fn clause(rest: &[(usize, &TokenWithSpan)], zone: &str) -> Result<Option<(usize, TableVersion)>, GovernError> {
     let token = |at: usize| rest.get(at).map(|(_, token)| &token.token);
     let is = |at: usize, word: &str| token(at).is_some_and(|token| is_word(token, word));
     let begin = usize::from(is(0, "FOR"));
@@ -169,7 +170,7 @@ fn clause(rest: &[(usize, &TokenWithSpan)]) -> Result<Option<(usize, TableVersio
         Kind::Version => TableVersion::VersionAsOf(literal),
         Kind::Time => TableVersion::TimestampAsOf(literal),
     };
-    AsOf::read(&version)?;
+    AsOf::read(&version, zone)?;
     Ok(Some((at + length, version)))
 }
 
@@ -225,23 +226,26 @@ impl VisitorMut for Places {
     }
 }
 
-/// The tables of a statement that have such a clause.
-pub(super) fn tables(statement: &Ast) -> Vec<(ObjectName, AsOf)> {
-    let mut found = Tables(Vec::new());
-    let _: ControlFlow<()> = statement.visit(&mut found);
-    found.0
+/// The tables of a statement that have such a clause. All of them could be read when they were taken out of the tokens.
+pub(super) fn tables(statement: &Ast, zone: &str) -> Vec<(ObjectName, AsOf)> {
+    let mut tables = Tables { zone, found: Vec::new() };
+    let _: ControlFlow<()> = statement.visit(&mut tables);
+    tables.found
 }
 
-struct Tables(Vec<(ObjectName, AsOf)>);
+struct Tables<'a> {
+    zone: &'a str,
+    found: Vec<(ObjectName, AsOf)>,
+}
 
-impl Visitor for Tables {
+impl Visitor for Tables<'_> {
     type Break = ();
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, version: Some(version), .. } = factor
-            && let Ok(version) = AsOf::read(version)
+            && let Ok(version) = AsOf::read(version, self.zone)
         {
-            self.0.push((name.clone(), version));
+            self.found.push((name.clone(), version));
         }
         ControlFlow::Continue(())
     }

@@ -234,7 +234,7 @@ fn every_kind_of_statement_is_served_on_purpose_or_refused() {
             for statement in statements {
                 seen.insert(kind(&statement));
                 let door = door(&statement);
-                let answer = allow::statement(statement);
+                let answer = allow::statement(statement, &crate::Defaults::default());
                 match (door, answer) {
                     (Door::Served, _) | (Door::Refused, Err(GovernError::Refused { .. })) => {}
                     (Door::Refused, other) => panic!("`{sample}` is to be refused: {other:?}"),

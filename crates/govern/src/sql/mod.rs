@@ -5,6 +5,7 @@ mod as_of;
 mod bounds;
 mod expansion;
 mod redact;
+mod session;
 mod show;
 
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::stack::deep;
 pub use as_of::AsOf;
 pub use bounds::ParseLimits;
 pub use redact::REDACTED;
+pub use session::{Defaults, UTC};
 
 /// One statement that may be planned. Made by [`parse`] only.
 #[derive(Debug, Clone)]
@@ -37,11 +39,8 @@ pub struct Statement {
     query: Option<Arc<ast::Statement>>,
     /// A table that must exist for the statement to mean anything.
     subject: Option<ast::ObjectName>,
-    time_zone: Option<Arc<str>>,
+    defaults: Defaults,
 }
-
-/// The time zone of a statement that is given no other.
-pub const UTC: &str = "+00:00";
 
 #[derive(Debug, Clone)]
 enum Written {
@@ -118,26 +117,45 @@ pub enum ExplainKind {
 pub enum Setting {
     /// `SET TIME ZONE 'Europe/Vienna'`; `None` for `DEFAULT` and `LOCAL`.
     TimeZone(Option<String>),
+    /// `SET schema = 'orders'`; `None` for `DEFAULT`.
+    Schema(Option<String>),
     /// `SET purpose = 'fraud'`; `None` for `DEFAULT`.
     Purpose(Option<String>),
     /// `SET break_glass = 'reason'`; `None` for `DEFAULT`, which ends it.
     BreakGlass(Option<String>),
 }
 
-/// Parses one statement.
+/// Parses one statement of a session that has set nothing.
+///
+/// # Errors
+///
+/// As [`parse_in`].
+pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> {
+    parse_in(sql, limits, &Defaults::default())
+}
+
+/// Parses one statement, with what its session says of names and times that do not say it themselves.
 ///
 /// `?` becomes `$1`, `$2`, … in the order of the text. What is too large, too deep, not one statement, or of a kind that
 /// is not served is refused in time proportional to [`ParseLimits`], whatever its size.
-pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> {
+///
+/// # Errors
+///
+/// What is wrong with the statement, or that it is not served.
+pub fn parse_in(sql: &str, limits: &ParseLimits, defaults: &Defaults) -> Result<Statement, GovernError> {
     let tokens = bounds::tokens(sql, limits)?;
-    deep(|| parse_tokens(tokens, limits))
+    deep(|| parse_tokens(tokens, limits, defaults))
 }
 
-fn parse_tokens(mut tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<Statement, GovernError> {
+fn parse_tokens(
+    mut tokens: Vec<TokenWithSpan>,
+    limits: &ParseLimits,
+    defaults: &Defaults,
+) -> Result<Statement, GovernError> {
     // The parser knows no EXPLAIN ACCESS.
     let access = allow::access_prefix(&tokens);
     tokens.drain(..access.unwrap_or(0));
-    let (tokens, clauses) = as_of::lift(tokens)?;
+    let (tokens, clauses) = as_of::lift(tokens, &defaults.time_zone)?;
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&bounds::DIALECT)
         .with_recursion_limit(limits.max_depth.saturating_mul(2).max(1))
@@ -150,14 +168,15 @@ fn parse_tokens(mut tokens: Vec<TokenWithSpan>, limits: &ParseLimits) -> Result<
         (Some(_), more) => return Err(GovernError::Multiple { count: more + 1 }),
     };
     as_of::place(&mut statement, clauses)?;
-    match statement {
+    let statement = match statement {
         statement if access.is_some() => allow::explain_access(statement),
-        DfStatement::Statement(statement) => allow::statement(*statement),
+        DfStatement::Statement(statement) => allow::statement(*statement, defaults),
         DfStatement::Explain(explain) => allow::explain(explain),
         DfStatement::CreateExternalTable(_) => Err(allow::read_only("CREATE EXTERNAL TABLE")),
         DfStatement::CopyTo(_) => Err(allow::read_only("COPY")),
         DfStatement::Reset(_) => Err(allow::settings("RESET")),
-    }
+    }?;
+    Ok(Statement { defaults: defaults.clone(), ..statement })
 }
 
 fn syntax(error: datafusion::common::DataFusionError) -> GovernError {
@@ -165,16 +184,14 @@ fn syntax(error: datafusion::common::DataFusionError) -> GovernError {
 }
 
 impl Statement {
-    /// The statement as read in this time zone, an IANA name or an offset.
-    #[must_use]
-    pub fn in_time_zone(mut self, zone: &str) -> Statement {
-        self.time_zone = Some(zone.into());
-        self
+    /// The time zone of its times without one: [`UTC`] unless its session has set another.
+    pub fn time_zone(&self) -> &str {
+        &self.defaults.time_zone
     }
 
-    /// The time zone of its times without one: [`UTC`] unless it was given another.
-    pub fn time_zone(&self) -> &str {
-        self.time_zone.as_deref().unwrap_or(UTC)
+    /// The domain of its tables without one.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.defaults.schema.as_deref()
     }
 
     /// What kind of statement it is.
@@ -199,16 +216,24 @@ impl Statement {
         names.into_iter().collect()
     }
 
-    /// The parts of each of those names as the planner reads them, sorted, each once.
+    /// The parts of each of those names as the planner reads them, sorted, each once; those without a domain with the
+    /// session's, unless a common table expression has that name.
     pub(crate) fn relations(&self) -> Vec<Vec<String>> {
         let mut names = BTreeSet::new();
+        let statement = self.written.statement();
         let _: ControlFlow<()> = deep(|| {
-            ast::visit_relations(self.written.statement(), |name| {
+            ast::visit_relations(statement, |name| {
                 names.extend(show::names(name).ok());
                 ControlFlow::Continue(())
             })
         });
-        names.into_iter().collect()
+        let Some(schema) = self.schema() else { return names.into_iter().collect() };
+        let expressions = deep(|| session::expressions(statement));
+        let located = |parts: Vec<String>| match parts.as_slice() {
+            [name] if !expressions.contains(name) => vec![schema.to_owned(), name.clone()],
+            _ => parts,
+        };
+        names.into_iter().map(located).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The query to plan; none for settings.
@@ -218,7 +243,7 @@ impl Statement {
 
     /// The tables of that query whose version is asked for, with the version, in the order of the text.
     pub(crate) fn versions(&self) -> Vec<(ast::ObjectName, AsOf)> {
-        self.query.as_deref().map(|query| deep(|| as_of::tables(query))).unwrap_or_default()
+        self.query.as_deref().map(|query| deep(|| as_of::tables(query, self.time_zone()))).unwrap_or_default()
     }
 
     /// The table that `DESCRIBE` or `SHOW COLUMNS` is about.

@@ -10,10 +10,10 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::bounds::DIALECT;
-use super::{Statement, StatementKind, Written, allow};
+use super::{Defaults, Statement, StatementKind, Written, allow};
 use crate::error::GovernError;
 
-pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
+pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement, GovernError> {
     let plain = |flags: &[bool]| match flags.contains(&true) {
         true => Err(GovernError::refused("SHOW with a modifier", "leave the modifier out")),
         false => Ok(()),
@@ -29,11 +29,11 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
         }
         Ast::ShowColumns { extended, full, show_options } => {
             plain(&[*extended, *full])?;
-            let (sql, table) = columns(show_options)?;
+            let (sql, table) = columns(show_options, defaults)?;
             (StatementKind::ShowColumns, sql, Some(table))
         }
         Ast::ExplainTable { table_name, .. } => {
-            let (schema, table) = schema_and_table(table_name)?;
+            let (schema, table) = schema_and_table(table_name, defaults)?;
             let sql = format!(
                 "SELECT column_name, data_type, is_nullable FROM information_schema.columns \
                  WHERE table_schema = {} AND table_name = {} ORDER BY ordinal_position",
@@ -51,7 +51,7 @@ pub(super) fn statement(statement: Ast) -> Result<Statement, GovernError> {
         query: Some(Arc::new(query)),
         written: Written::Sql(Arc::new(statement)),
         subject,
-        time_zone: None,
+        defaults: Defaults::default(),
     })
 }
 
@@ -84,11 +84,11 @@ fn schemas(options: &ShowStatementOptions) -> Result<String, GovernError> {
     ))
 }
 
-fn columns(options: &ShowStatementOptions) -> Result<(String, ObjectName), GovernError> {
+fn columns(options: &ShowStatementOptions, defaults: &Defaults) -> Result<(String, ObjectName), GovernError> {
     let Some(name) = parent(options)? else {
         return Err(GovernError::refused("SHOW COLUMNS without a table", "write SHOW COLUMNS FROM domain.table"));
     };
-    let (schema, table) = schema_and_table(&name)?;
+    let (schema, table) = schema_and_table(&name, defaults)?;
     let mut conditions =
         vec![format!("table_schema = {}", literal(&schema)), format!("table_name = {}", literal(&table))];
     conditions.extend(filter(options, "column_name")?);
@@ -130,9 +130,9 @@ fn clause(conditions: &[String]) -> String {
     }
 }
 
-fn schema_and_table(name: &ObjectName) -> Result<(String, String), GovernError> {
+fn schema_and_table(name: &ObjectName, defaults: &Defaults) -> Result<(String, String), GovernError> {
     match names(name)?.as_slice() {
-        [table] => Ok((String::new(), table.clone())),
+        [table] => Ok((defaults.schema.as_deref().unwrap_or_default().to_owned(), table.clone())),
         [schema, table] | [_, schema, table] => Ok((schema.clone(), table.clone())),
         _ => Err(GovernError::refused("a name of more than three parts", "write `domain.table`")),
     }
@@ -146,7 +146,7 @@ pub(super) fn names(name: &ObjectName) -> Result<Vec<String>, GovernError> {
     Ok(name.0.iter().filter_map(ObjectNamePart::as_ident).map(normal).collect())
 }
 
-fn normal(ident: &Ident) -> String {
+pub(super) fn normal(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_ascii_lowercase(),

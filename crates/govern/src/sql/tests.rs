@@ -52,6 +52,8 @@ fn settings() {
     };
     assert_eq!(setting("SET TIME ZONE 'Europe/Vienna'"), Setting::TimeZone(Some("Europe/Vienna".into())));
     assert_eq!(setting("SET TIME ZONE DEFAULT"), Setting::TimeZone(None));
+    assert_eq!(setting("SET schema = 'orders'"), Setting::Schema(Some("orders".into())));
+    assert_eq!(setting("SET schema TO DEFAULT"), Setting::Schema(None));
     assert_eq!(setting("SET purpose = 'fraud'"), Setting::Purpose(Some("fraud".into())));
     assert_eq!(setting("SET purpose TO fraud"), Setting::Purpose(Some("fraud".into())));
     assert_eq!(setting("SET purpose = DEFAULT"), Setting::Purpose(None));
@@ -59,8 +61,7 @@ fn settings() {
     assert_eq!(setting("SET break_glass = DEFAULT"), Setting::BreakGlass(None));
     check("SET break_glass = 'it burns'", "set | SET break_glass = ?");
     check("SET purpose = 'fraud'", "set | SET purpose = ?");
-    let hint =
-        "is not supported: the settings are `SET TIME ZONE '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
+    let hint = "is not supported: the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
     check("SET datafusion.execution.batch_size = 1", &format!("SET `datafusion.execution.batch_size` {hint}"));
     check("SET ROLE admin", &format!("this SET {hint}"));
     check("RESET datafusion.execution.batch_size", &format!("RESET {hint}"));
@@ -89,7 +90,7 @@ fn statements_that_are_refused() {
     for (sql, what) in [("CALL f()", "CALL"), ("ANALYZE TABLE t", "ANALYZE"), ("KILL 1", "KILL")] {
         check(sql, &format!("{what} {served}"));
     }
-    check("USE orders", "USE is not supported: write `domain.table`");
+    check("USE orders", "USE is not supported: write `domain.table`, or `SET schema = 'domain'`");
     check("PREPARE p AS SELECT 1", "PREPARE in SQL is not supported: use your client's prepared statements");
     check("BEGIN", "a transaction is not supported: every query reads one snapshot of each table; just query");
     check("EXPLAIN ANALYZE SELECT 1", "EXPLAIN ANALYZE is not supported: run EXPLAIN without ANALYZE");

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use portcullis_contract::{Catalogue, SourceFile};
 
 use crate::policy::{PolicySnapshot, PolicySources, Principal, RequestContext, Subject};
-use crate::{MaskKey, ParseLimits, Planner, Statement, SystemTable, SystemTables, parse};
+use crate::{Defaults, MaskKey, ParseLimits, Planner, Statement, SystemTable, SystemTables, parse_in};
 
 const CONNECTIONS: &str = "connections:\n  lake: {type: directory, url: lake}\n";
 
@@ -119,5 +119,9 @@ pub(super) fn ana() -> Subject {
 }
 
 pub(super) fn parsed(sql: &str) -> Statement {
-    parse(sql, &ParseLimits::default()).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    parsed_in(sql, &Defaults::default())
+}
+
+pub(super) fn parsed_in(sql: &str, defaults: &Defaults) -> Statement {
+    parse_in(sql, &ParseLimits::default(), defaults).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }

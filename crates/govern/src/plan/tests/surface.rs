@@ -186,7 +186,7 @@ fn a_plan_that_was_not_rewritten_is_no_governed_plan() {
     let planner = planner();
     let subject = ana();
     let options = ConfigOptions::new();
-    let context = MeshContext::new(planner.snapshot(), &subject, planner.system.as_ref(), &options);
+    let context = MeshContext::new(planner.snapshot(), &subject, planner.system.as_ref(), &options, None);
     let statement = parsed("SELECT * FROM orders.events");
     let view = SqlToRel::new(&context).sql_statement_to_plan(statement.query().unwrap().clone()).unwrap();
     let schema = view.schema().inner().clone();

@@ -2,14 +2,14 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::mesh::{ana, parsed, planner};
+use super::mesh::{ana, parsed_in, planner};
 use super::*;
-use crate::wire_type;
+use crate::{Defaults, wire_type};
 
 /// The type of a statement's one column.
 fn column(sql: &str, zone: Option<&str>) -> String {
-    let statement = parsed(sql);
-    let statement = zone.map_or(statement.clone(), |zone| statement.in_time_zone(zone));
+    let defaults = zone.map_or_else(Defaults::default, |zone| Defaults { time_zone: zone.into(), schema: None });
+    let statement = parsed_in(sql, &defaults);
     match planner().govern(&statement, &ana(), None) {
         Verdict::Permit(plan, _) => plan.schema().field(0).data_type().to_string(),
         other => panic!("{sql}: {:?}", other.decision().reason),

@@ -1,5 +1,5 @@
 use crate::GovernError;
-use crate::sql::{ParseLimits, Statement, parse};
+use crate::sql::{Defaults, ParseLimits, Statement, parse, parse_in};
 
 fn parsed(sql: &str) -> Statement {
     parse(sql, &ParseLimits::default()).unwrap_or_else(|error| panic!("{sql}: {error}"))
@@ -168,6 +168,27 @@ fn only_literals_choose_a_version() {
     }
     let many = (0..65).map(|at| format!("a.t VERSION AS OF {at} t{at}")).collect::<Vec<_>>().join(", ");
     assert!(refused(&format!("SELECT 1 FROM {many}")).starts_with("a statement with more than 64 versions of tables"));
+}
+
+#[test]
+fn times_without_a_zone_are_in_the_sessions() {
+    let at = |literal: &str, zone: &str| {
+        let defaults = Defaults { time_zone: zone.into(), schema: None };
+        let sql = format!("SELECT 1 FROM a.t TIMESTAMP AS OF {literal}");
+        parse_in(&sql, &ParseLimits::default(), &defaults).map(|statement| statement.versions()[0].1.to_string())
+    };
+    for (literal, zone, expect) in [
+        ("'2026-07-01 12:00:00'", "Europe/Vienna", "2026-07-01 10:00:00Z"),
+        ("TIMESTAMP '2026-01-01 12:00:00'", "Europe/Vienna", "2026-01-01 11:00:00Z"),
+        ("DATE '2026-07-01'", "-11:00", "2026-07-01 11:00:00Z"),
+        ("'2026-07-01T12:00:00Z'", "Asia/Tokyo", "2026-07-01 12:00:00Z"),
+        ("'2026-07-01 12:00:00+02:00'", "Asia/Tokyo", "2026-07-01 10:00:00Z"),
+    ] {
+        assert_eq!(at(literal, zone).unwrap(), expect, "{literal} in {zone}");
+    }
+    // An hour that clocks there never showed.
+    assert!(at("'2026-03-29 02:30:00'", "UTC").is_ok());
+    assert!(matches!(at("'2026-03-29 02:30:00'", "Europe/Vienna"), Err(GovernError::Refused { .. })));
 }
 
 #[test]
