@@ -72,6 +72,28 @@ def tpch(engines, repetitions):
     return out
 
 
+def governed(by_policy, by_hand, repetitions, count):
+    """CPU seconds of the same rows, hidden by policies and by conditions that the query has itself: {query: {"policy", "hand"}}, `point` in
+    seconds a query. Raises where the answers differ."""
+    def rows(engine, sql):
+        return sorted(map(str, engine.query(sql).to_pylist()))
+
+    out = {}
+    for query, took in (answers := tpch({"policy": by_policy, "hand": by_hand}, repetitions))["policy"].items():
+        text = open(f"{HERE}/queries/{query}.sql").read()
+        if rows(by_policy, text.format(**by_policy.names)) != rows(by_hand, text.format(**by_hand.names)):
+            raise SystemExit(f"{query}: what is governed is not what is written by hand")
+        out[query] = {"policy": took["cpu"], "hand": answers["hand"][query]["cpu"]}
+    spent = {"policy": 0, "hand": 0}
+    for start in range(0, count, 20):
+        for name, engine in (("policy", by_policy), ("hand", by_hand)):
+            cpu = engine.cpu()
+            for i in range(start, start + 20):
+                engine.query(POINT.format(key=1 + i * 7919 % 150_000, **engine.names))
+            spent[name] += engine.cpu() - cpu
+    return out | {"point": {name: cpu / count for name, cpu in spent.items()}}
+
+
 def latency(engines, count):
     """Milliseconds of one client at a time, through ADBC and with a bare Flight client; engines take turns, twenty queries each."""
     asks = {name: {"adbc": engine.query, "bare": engine.bare()} for name, engine in engines.items()}
@@ -157,7 +179,7 @@ def transfer(engines, repetitions):
 def start_ours(binary, home, tables, scale, level="warn"):
     folder = f"{home}/mesh-sf{scale}-{level}"
     hashes = {user: subprocess.run([binary, "user", "hash", "--password", user], check=True, capture_output=True, text=True).stdout.strip()
-              for user in ("bench", "analyst")}
+              for user in mesh.USERS}
     mesh.write(folder, f"{home}/lake/sf{scale}", tables, hashes)
     port = free_port()
     log = open(f"{home}/serve-{level}.log", "w")
@@ -171,7 +193,7 @@ def startup(binary, home, contracts, repetitions):
     """Seconds from the start of the process to the line that says it serves, with this many contracts; the best and the worst."""
     folder, times = f"{home}/mesh-{contracts}", []
     hashes = {user: subprocess.run([binary, "user", "hash", "--password", user], check=True, capture_output=True, text=True).stdout.strip()
-              for user in ("bench", "analyst")}
+              for user in mesh.USERS}
     mesh.write(folder, f"{home}/lake", mesh.many(contracts), hashes, mesh.ALL)
     for _ in range(repetitions):
         start = time.perf_counter()
@@ -208,6 +230,12 @@ def report(result):
         lines += ["", "| query, CPU s | " + " | ".join(result["tpch"]) + " |", "|---|" + "--:|" * len(result["tpch"])]
         for query in result["tpch"][ours]:
             lines.append(f"| {query} | " + " | ".join("failed" if "error" in r[query] else f"{r[query]['cpu']:.2f}" for r in result["tpch"].values()) + " |")
+    if "governed" in result:
+        total = {way: sum(took[way] for query, took in result["governed"].items() if query != "point") for way in ("policy", "hand")}
+        lines += ["", "| CPU of rows hidden | by policies | by hand | ratio |", "|---|--:|--:|--:|"]
+        lines += [f"| 22 queries, s | {total['policy']:.2f} | {total['hand']:.2f} | {total['policy'] / total['hand']:.2f} |"]
+        point = {way: cpu * 1e3 for way, cpu in result["governed"]["point"].items()}
+        lines += [f"| point query, ms | {point['policy']:.2f} | {point['hand']:.2f} | {point['policy'] / point['hand']:.2f} |"]
     if "latency" in result:
         ways = ("select1_adbc", "select1_bare", "point_adbc", "point_bare")
         lines += ["", "| one client: p50 / p99 ms, server's CPU ms | SELECT 1, ADBC | SELECT 1, bare | point query, ADBC | point query, bare |", "|---|" + "--:|" * 4]
@@ -244,7 +272,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of each concurrency measurement")
     parser.add_argument("--count", type=int, default=300, help="of latency samples")
     parser.add_argument("--peers", action="store_true", help="also DuckDB and Sail")
-    parser.add_argument("--only", nargs="*", default=["tpch", "transfer", "latency", "stages", "startup", "concurrency"])
+    parser.add_argument("--only", nargs="*", default=["tpch", "transfer", "latency", "stages", "startup", "concurrency", "governed"])
     a = parser.parse_args()
     scale = int(a.scale) if a.scale == int(a.scale) else a.scale
     tables = data.make(a.home, scale)
@@ -274,6 +302,10 @@ def main():
         if "tpch" in a.only:
             result["tpch"] = tpch(engines, a.repetitions)
             note_memory("after the 22 queries")
+        if "governed" in a.only:
+            reader = Flight(uri, process.pid, names, "reader", "reader")
+            by_hand = Flight(uri, process.pid, names | mesh.BY_HAND, "bench", "bench")
+            result["governed"] = governed(reader, by_hand, a.repetitions, a.count)
         if "transfer" in a.only:
             result["transfer"] = transfer(processes, a.repetitions + 2)
             note_memory("after SELECT *")

@@ -1,11 +1,21 @@
-"""A mesh directory over the benchmark's tables: one contract a table, a user `bench` who sees everything through policies, and a user
-`analyst` with row filters and masks (20 % of customers with hashed names and partial phones; two of five order priorities, comments hidden)."""
+"""A mesh directory over the benchmark's tables: one contract a table, a user `bench` who sees everything through policies, a user
+`analyst` with row filters and masks (20 % of customers with hashed names and partial phones; two of five order priorities, comments hidden),
+and a user `reader` with the same row filters and of masks only the hidden comments: what somebody can write by hand, as `BY_HAND` does."""
 
 import os
 import shutil
 
 TYPES = {"int64": "long", "int32": "int", "string": "string", "date32[day]": "date"}
 MASKS = {("customer", "c_name"): "hash", ("customer", "c_phone"): "partial", ("orders", "o_comment"): "null"}
+
+# What `reader` sees of these tables, as somebody who sees everything would write it.
+CUSTOMERS = "c_mktsegment = 'BUILDING'"
+ORDERS = "o_orderpriority IN ('1-URGENT', '2-HIGH')"
+BY_HAND = {
+    "customer": f"(SELECT * FROM crm.customer WHERE {CUSTOMERS}) AS customer",
+    "orders": "(SELECT o_orderkey, o_custkey, o_orderstatus, o_totalprice, o_orderdate, o_orderpriority, o_clerk, o_shippriority, "
+              f"CAST(NULL AS VARCHAR) AS o_comment FROM sales.orders WHERE {ORDERS}) AS orders",
+}
 
 ALL = """
 @id("bench-tables")
@@ -20,25 +30,34 @@ permit(principal in Group::"benchers", action in [Action::"viewClear"], resource
 
 POLICIES = ALL + """
 @id("analyst-tables")
-permit(principal in Group::"analysts", action in [Action::"discover", Action::"query"], resource);
+permit(principal in Group::"filtered", action in [Action::"discover", Action::"query"], resource);
 
 @id("analyst-rows")
-permit(principal in Group::"analysts", action == Action::"readRow", resource)
+permit(principal in Group::"filtered", action == Action::"readRow", resource)
 unless { resource is Row::crm_customer || resource is Row::sales_orders };
 
 @id("analyst-customers")
-permit(principal in Group::"analysts", action == Action::"readRow", resource is Row::crm_customer)
+permit(principal in Group::"filtered", action == Action::"readRow", resource is Row::crm_customer)
 when { resource has c_mktsegment && resource.c_mktsegment == "BUILDING" };
 
 @id("analyst-orders")
-permit(principal in Group::"analysts", action == Action::"readRow", resource is Row::sales_orders)
+permit(principal in Group::"filtered", action == Action::"readRow", resource is Row::sales_orders)
 when { resource has o_orderpriority && ["1-URGENT", "2-HIGH"].contains(resource.o_orderpriority) };
 
 @id("analyst-columns")
 permit(principal in Group::"analysts", action in Action::"view", resource);
+
+@id("reader-columns")
+permit(principal in Group::"readers", action == Action::"viewClear", resource)
+unless { resource == Column::"sales.orders.o_comment" };
+
+@id("reader-comments")
+permit(principal in Group::"readers", action == Action::"viewNull", resource == Column::"sales.orders.o_comment");
 """
 
-VOCABULARY = "groups:\n  benchers: {}\n  analysts: {}\npurposes: [benchmark]\n"
+VOCABULARY = "groups:\n  benchers: {}\n  filtered: {}\n  analysts: {parents: [filtered]}\n  readers: {parents: [filtered]}\npurposes: [benchmark]\n"
+
+USERS = {"bench": "benchers", "analyst": "analysts", "reader": "readers"}
 
 
 def _contract(table, entry):
@@ -76,7 +95,7 @@ def write(folder, lake, tables, hashes, policies=POLICIES):
         out.write(VOCABULARY)
     with open(f"{folder}/users.yaml", "w") as out:
         out.write("users:\n")
-        for user, group in (("bench", "benchers"), ("analyst", "analysts")):
+        for user, group in USERS.items():
             out.write(f"  {user}:\n    password: \"{hashes[user]}\"\n    groups: [{group}]\n")
     with open(f"{folder}/portcullis.toml", "w") as out:
         out.write('[listen]\nflight = "127.0.0.1:0"\n\n[identity]\nusers = "users.yaml"\n')

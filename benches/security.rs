@@ -28,6 +28,10 @@ use portcullis_gateway::{Config, Gateway};
 use portcullis_govern::mask::mask;
 use portcullis_govern::{Disclosure, MaskKey, PolicySnapshot, PolicySources, Principal, RequestContext, Subject};
 
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let run = |name: &str| wanted.is_empty() || wanted.iter().any(|section| section == name);

@@ -195,6 +195,10 @@ impl Filtered {
                 return Poll::Ready(Some(Err(self.admission.sealed(&error))));
             }
             let Some(input) = &mut self.input else { return Poll::Ready(None) };
+            if let Err(error) = self.admission.frozen.refresh() {
+                self.input = None;
+                return Poll::Ready(Some(Err(self.admission.sealed(&error))));
+            }
             let step = match ready!(input.poll_next_unpin(cx)) {
                 None => self.finish(),
                 Some(Err(error)) => Err(error),

@@ -12,24 +12,35 @@ use datafusion::physical_plan::coalesce::PushBatchStatus;
 /// Batches of exactly `size` rows, but for the last.
 pub(crate) struct Kept {
     batches: BatchCoalescer,
+    size: usize,
+    /// A batch of `size` rows that came when nothing was waiting: handed on as it is.
+    whole: Option<RecordBatch>,
     /// Rows that are still wanted; `None`: all.
     wanted: Option<usize>,
 }
 
 impl Kept {
     pub fn new(schema: SchemaRef, size: usize, fetch: Option<usize>) -> Self {
-        Self { batches: BatchCoalescer::new(schema, size), wanted: fetch }
+        Self { batches: BatchCoalescer::new(schema, size), size, whole: None, wanted: fetch }
     }
 
     pub fn push_batch(&mut self, batch: RecordBatch) -> Result<PushBatchStatus> {
         let Some(wanted) = self.wanted else {
-            self.batches.push_batch(batch)?;
+            self.push(batch)?;
             return Ok(PushBatchStatus::Continue);
         };
         let taken = batch.num_rows().min(wanted);
-        self.batches.push_batch(batch.slice(0, taken))?;
+        self.push(batch.slice(0, taken))?;
         self.wanted = Some(wanted - taken);
         Ok(if taken == wanted { PushBatchStatus::LimitReached } else { PushBatchStatus::Continue })
+    }
+
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        if batch.num_rows() == self.size && self.whole.is_none() && self.batches.is_empty() {
+            self.whole = Some(batch);
+            return Ok(());
+        }
+        Ok(self.batches.push_batch(batch)?)
     }
 
     pub fn finish(&mut self) -> Result<()> {
@@ -37,6 +48,6 @@ impl Kept {
     }
 
     pub fn next_completed_batch(&mut self) -> Option<RecordBatch> {
-        self.batches.next_completed_batch()
+        self.whole.take().or_else(|| self.batches.next_completed_batch())
     }
 }

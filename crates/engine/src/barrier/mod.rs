@@ -13,6 +13,7 @@ mod coalesce;
 mod estimates;
 mod frozen;
 pub mod leakproof;
+mod live;
 mod node;
 mod partitions;
 mod pushdown;
@@ -20,6 +21,7 @@ mod scan;
 mod table;
 
 pub(crate) use coalesce::Kept;
+pub(crate) use live::release;
 pub use node::BarrierExec;
 pub use scan::{GovernedScan, ScanColumn};
 pub use table::BarrierTable;

@@ -165,6 +165,11 @@ impl BarrierExec {
         Ok(())
     }
 
+    /// Hands on, while they change, the filters that these expressions make up.
+    pub(super) fn release(&self, producers: &[u64]) {
+        self.frozen.release(producers);
+    }
+
     fn with_input(&self, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
         let (old, new) = (self.input.schema(), input.schema());
         let same = old.fields().len() == new.fields().len()

@@ -22,7 +22,7 @@ use super::{explain, redact};
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
-use crate::barrier::GovernedScan;
+use crate::barrier::{GovernedScan, release};
 use crate::scrub::{unsupported, wire_schema, wire_type};
 
 /// The part of the engine that does not know where tables come from.
@@ -109,6 +109,7 @@ async fn physical(
     let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::physical(&e, logical))?;
     clock.stage("physical plan");
     permitted.physical(&plan, &expected, state)?;
+    release(&plan);
     clock.stage("verify physical plan");
     Ok(plan)
 }

@@ -50,6 +50,15 @@ pub fn scrub(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
 /// # Errors
 /// When the array has a type that is refused.
 pub(crate) fn compact(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let slots = validity::Slots::of(column, None, true);
+    let own = match column.data_type() {
+        DataType::Utf8View => variable::own_views::<StringViewType>(column, &slots),
+        DataType::BinaryView => variable::own_views::<BinaryViewType>(column, &slots),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return Ok(own);
+    }
     let clean = array(column, None, true)?;
     match clean.data_type() == column.data_type() {
         true => Ok(clean),

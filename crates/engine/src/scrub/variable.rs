@@ -54,6 +54,14 @@ pub(super) fn views<V: ByteViewType, T: ByteArrayType>(
     }
 }
 
+/// The same views before nothing but their own values; `None` where a null slot or the bitmap holds something of its own.
+pub(super) fn own_views<V: ByteViewType>(array: &ArrayRef, slots: &Slots) -> Option<ArrayRef> {
+    let typed = array.as_byte_view::<V>();
+    let is_empty = |i: usize| typed.views().get(i).is_some_and(|view| *view == 0);
+    let hides = slots.hidden().is_some_and(|hidden| !hidden.set_indices().all(is_empty));
+    (!hides && slots.unchanged(array)).then(|| Arc::new(typed.gc()) as ArrayRef)
+}
+
 /// The values of `views` one after the other: their ends first, so that each is copied to its place in memory that is there already.
 fn laid_out<V: ByteViewType, T: ByteArrayType>(
     array: &GenericByteViewArray<V>,

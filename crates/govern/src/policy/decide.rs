@@ -53,8 +53,9 @@ pub(crate) struct Rules<'a> {
 /// A subject in Cedar's form, ready to be decided about.
 pub(crate) struct Asker<'a> {
     rules: Rules<'a>,
+    /// The policies whose scope covers the principal.
+    policies: Vec<&'a IndexedPolicy>,
     uid: EntityUid,
-    memberships: HashSet<EntityUid>,
     groups: BTreeSet<&'a str>,
     subject: &'a Subject,
     entities: Vec<EntityData>,
@@ -76,9 +77,10 @@ impl<'a> Asker<'a> {
     pub(crate) fn new(rules: Rules<'a>, subject: &'a Subject) -> Result<Self, Reason> {
         let entities = entities::principal(subject, rules.vocabulary)?;
         let user = entities.first().ok_or("the principal has no entity")?;
+        let memberships = with_ancestors(user);
         Ok(Asker {
+            policies: rules.policies.iter().filter(|policy| policy.covers_principal(&memberships)).collect(),
             uid: user.uid.clone(),
-            memberships: with_ancestors(user),
             groups: rules.vocabulary.memberships(&subject.principal.groups),
             subject,
             context: entities::context(subject, rules.vocabulary, false)?,
@@ -90,15 +92,21 @@ impl<'a> Asker<'a> {
 
     /// Whether an action on a table is allowed. `table` and its domain come as `resource`, the table first.
     pub(crate) fn access(&mut self, action: TableAction, resource: &[EntityData]) -> Result<Access, Reason> {
-        self.asked(action, resource).map(|(access, _)| access)
+        let entities = self.concrete(resource)?;
+        self.asked(action, resource, &entities).map(|(access, _)| access)
     }
 
-    /// The same, and whether a policy erred.
-    fn asked(&mut self, action: TableAction, resource: &[EntityData]) -> Result<(Access, bool), Reason> {
+    /// The same, and whether a policy erred. `entities` has the resource and the principal.
+    fn asked(
+        &mut self,
+        action: TableAction,
+        resource: &[EntityData],
+        entities: &Entities,
+    ) -> Result<(Access, bool), Reason> {
         let table = resource.first().ok_or("the table has no entity")?;
         let slice = self.slice(action.as_str(), "Table", &with_ancestors(table))?;
-        let entities = self.concrete(resource)?;
-        let answer = self.ask(action.as_str(), &table.uid, &slice.set, &entities)?;
+        self.check(action.as_str(), &table.uid)?;
+        let answer = self.ask(action.as_str(), &table.uid, &slice.set, entities)?;
         let allowed = answer.allowed && answer.errors.is_empty();
         let erred = !answer.errors.is_empty();
         let policies = if erred { answer.errors } else { answer.reasons };
@@ -115,11 +123,11 @@ impl<'a> Asker<'a> {
 
     fn try_decide(&mut self, table: &CompiledTable) -> Result<TableDecision, Reason> {
         let break_glass = self.break_glass(table)?;
-        let discover = self.access(TableAction::Discover, &table.entities)?;
-        let columns = self.columns(table)?;
-        let (query, aggregation) = self.query(table, &columns)?;
+        let (columns, entities) = self.columns(table)?;
+        let (discover, _) = self.asked(TableAction::Discover, &table.entities, &entities)?;
+        let (query, aggregation) = self.query(table, &columns, &entities)?;
         let filter = if query.allowed { self.row_filter(table)? } else { RowFilter::nothing() };
-        let notice = self.access(TableAction::ViewNotice, &table.entities)?;
+        let (notice, _) = self.asked(TableAction::ViewNotice, &table.entities, &entities)?;
         Ok(TableDecision {
             table: table.policy_table.table.name.clone(),
             discover,
@@ -150,12 +158,13 @@ impl<'a> Asker<'a> {
         &mut self,
         table: &CompiledTable,
         columns: &[ColumnDecision],
+        entities: &Entities,
     ) -> Result<(Access, Option<Aggregation>), Reason> {
         let contract = &table.policy_table.table.contract.access;
-        let (mut query, erred) = self.asked(TableAction::Query, &table.entities)?;
+        let (mut query, erred) = self.asked(TableAction::Query, &table.entities, entities)?;
         let mut aggregation = None;
         if !query.allowed && !erred {
-            let aggregate = self.access(TableAction::AggregateOnly, &table.entities)?;
+            let (aggregate, _) = self.asked(TableAction::AggregateOnly, &table.entities, entities)?;
             if aggregate.allowed {
                 query = aggregate;
                 aggregation.clone_from(&contract.aggregation);
@@ -196,11 +205,12 @@ impl<'a> Asker<'a> {
         if permits || !filter.forbids.is_empty() {
             return Ok(true);
         }
-        Ok(self.columns(table)?.iter().any(|column| !column.policies.is_empty() || !column.forbidden_by.is_empty()))
+        let (columns, _) = self.columns(table)?;
+        Ok(columns.iter().any(|column| !column.policies.is_empty() || !column.forbidden_by.is_empty()))
     }
 
     fn slice(&mut self, action: &str, kind: &str, resources: &HashSet<EntityUid>) -> Result<Slice<'a>, Reason> {
-        let slice = Slice::new(self.rules.policies, action, &self.memberships, kind, resources)?;
+        let slice = Slice::new(&self.policies, action, kind, resources)?;
         self.reads_time |= slice.reads_time();
         Ok(slice)
     }
@@ -211,10 +221,20 @@ impl<'a> Asker<'a> {
         Entities::from_entities(all, Some(self.rules.schema)).map_err(|e| explain(&e))
     }
 
+    /// Whether the schema knows such requests: that hangs on the action, the kind of resource, and the context.
+    fn check(&self, action: &str, on: &EntityUid) -> Result<(), Reason> {
+        self.request(action, on, Some(self.rules.schema)).map(drop)
+    }
+
+    fn request(&self, action: &str, on: &EntityUid, schema: Option<&Schema>) -> Result<Request, Reason> {
+        let request = Request::new(self.uid.clone(), action_uid(action)?, on.clone(), self.context.clone(), schema);
+        request.map_err(|e| explain(&e))
+    }
+
+    /// Of a request that was checked.
     fn ask(&self, action: &str, on: &EntityUid, set: &PolicySet, entities: &Entities) -> Result<Answer, Reason> {
-        let (user, action) = (self.uid.clone(), action_uid(action)?);
-        let request = Request::new(user, action, on.clone(), self.context.clone(), Some(self.rules.schema));
-        let response = self.rules.authorizer.is_authorized(&request.map_err(|e| explain(&e))?, set, entities);
+        let request = self.request(action, on, None)?;
+        let response = self.rules.authorizer.is_authorized(&request, set, entities);
         let mut reasons: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
         reasons.sort();
         let erred = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id());
@@ -233,11 +253,16 @@ impl<'a> Asker<'a> {
         combine_with(left, &table.policy_table, translate)
     }
 
-    fn columns(&mut self, table: &CompiledTable) -> Result<Vec<ColumnDecision>, Reason> {
+    /// The columns, and the entities that they were decided with: the principal's, the table's, and columns of each kind.
+    fn columns(&mut self, table: &CompiledTable) -> Result<(Vec<ColumnDecision>, Entities), Reason> {
         let mut slices = Vec::new();
         for level in Disclosure::LADDER {
             let action = level.action().unwrap_or_default();
-            slices.push((level, self.slice(action, "Column", &table.scope)?));
+            let slice = self.slice(action, "Column", &table.scope)?;
+            if let (false, Some(column)) = (slice.policies.is_empty(), table.columns.first()) {
+                self.check(action, &column.uid)?;
+            }
+            slices.push((level, slice));
         }
         let policies = || slices.iter().flat_map(|(_, slice)| &slice.policies);
         let every_column = policies().any(|p| p.reads.column_identity);
@@ -261,7 +286,7 @@ impl<'a> Asker<'a> {
             decided.get(signature).cloned().map(|d| ColumnDecision { name: field.name.clone(), ..d })
         };
         let columns: Option<Vec<ColumnDecision>> = fields.iter().zip(&signatures).map(named).collect();
-        columns.ok_or_else(|| "a column was left undecided".to_owned())
+        Ok((columns.ok_or("a column was left undecided")?, entities))
     }
 
     /// Walks the ladder from the most open level down: the first that is allowed wins.
@@ -277,7 +302,8 @@ impl<'a> Asker<'a> {
         let mut contract_masking = None;
         let mut outcome = (Disclosure::Denied, Vec::new());
         for (level, slice) in slices {
-            if !signature.levels.contains(level) {
+            // What no policy speaks of is not allowed.
+            if !signature.levels.contains(level) || slice.policies.is_empty() {
                 continue;
             }
             let action = level.action().unwrap_or_default();

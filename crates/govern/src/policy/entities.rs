@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Value};
+use datafusion::arrow::temporal_conversions::timestamp_ms_to_datetime;
 use portcullis_contract::Field;
 
 use super::cedar_schema::{PolicyTable, column_tags};
@@ -30,9 +32,18 @@ impl EntityData {
     }
 }
 
+/// The types that every schema has: Cedar parses a name each time it is made.
+static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
+    let names = ["User", "Group", "Domain", "Table", "Column", "Tag", "Purpose", "Classification", "Action"];
+    names.into_iter().filter_map(|name| Some((name, EntityTypeName::from_str(name).ok()?))).collect()
+});
+
 /// `Kind::"id"`.
 pub(crate) fn uid(kind: &str, id: &str) -> Result<EntityUid, Reason> {
-    let kind = EntityTypeName::from_str(kind).map_err(|e| e.to_string())?;
+    let kind = match TYPES.get(kind) {
+        Some(known) => known.clone(),
+        None => EntityTypeName::from_str(kind).map_err(|e| e.to_string())?,
+    };
     Ok(EntityUid::from_type_name_and_id(kind, EntityId::new(id)))
 }
 
@@ -77,8 +88,8 @@ pub(crate) fn principal(subject: &Subject, vocabulary: &Vocabulary) -> Result<Ve
 /// The request's circumstances.
 pub(crate) fn context(subject: &Subject, vocabulary: &Vocabulary, breaks_glass: bool) -> Result<Context, Reason> {
     let context = &subject.context;
-    let now = format!("datetime(\"1970-01-01\").offset(duration(\"{}ms\"))", context.now_ms);
-    let now = Value::from_str(&now).map_err(|e| e.to_string())?;
+    let now = timestamp_ms_to_datetime(context.now_ms).ok_or("the clock shows no date")?;
+    let now = Value::new_datetime(now.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     let mut pairs = vec![
         ("now".to_owned(), now),
         ("authentication".to_owned(), Value::new_string(context.authentication.clone())),

@@ -39,6 +39,8 @@ pub(crate) struct IndexedPolicy {
     named_actions: BTreeSet<String>,
     principal: PrincipalConstraint,
     resource: ResourceConstraint,
+    /// The entity type that the scope's `is` names.
+    resource_type: Option<String>,
 }
 
 impl IndexedPolicy {
@@ -55,11 +57,17 @@ impl IndexedPolicy {
                 || named_actions.contains(*action)
                 || groups_of(action).iter().any(|g| named_actions.contains(*g))
         };
+        let resource = policy.resource_constraint();
+        let resource_type = match &resource {
+            ResourceConstraint::Is(of) | ResourceConstraint::IsIn(of, _) => Some(of.to_string()),
+            ResourceConstraint::Any | ResourceConstraint::In(_) | ResourceConstraint::Eq(_) => None,
+        };
         IndexedPolicy {
             actions: ACTIONS.into_iter().filter(covers).collect(),
             named_actions,
             principal: policy.principal_constraint(),
-            resource: policy.resource_constraint(),
+            resource,
+            resource_type,
             reads: Reads::of(clauses),
             id,
             policy,
@@ -76,7 +84,8 @@ impl IndexedPolicy {
         self.actions.contains(action)
     }
 
-    fn covers_principal(&self, memberships: &HashSet<EntityUid>) -> bool {
+    /// `memberships`: the principal and its groups.
+    pub(crate) fn covers_principal(&self, memberships: &HashSet<EntityUid>) -> bool {
         match &self.principal {
             PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
             PrincipalConstraint::In(group) | PrincipalConstraint::Eq(group) | PrincipalConstraint::IsIn(_, group) => {
@@ -86,12 +95,13 @@ impl IndexedPolicy {
     }
 
     fn covers_resource(&self, kind: &str, resources: &HashSet<EntityUid>) -> bool {
-        match &self.resource {
-            ResourceConstraint::Any => true,
-            ResourceConstraint::Is(of) => of.to_string() == kind,
-            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) => resources.contains(r),
-            ResourceConstraint::IsIn(of, r) => of.to_string() == kind && resources.contains(r),
-        }
+        let is_within = match &self.resource {
+            ResourceConstraint::Any | ResourceConstraint::Is(_) => true,
+            ResourceConstraint::In(r) | ResourceConstraint::Eq(r) | ResourceConstraint::IsIn(_, r) => {
+                resources.contains(r)
+            }
+        };
+        is_within && self.resource_type.as_ref().is_none_or(|of| of == kind)
     }
 
     /// The column that the scope is about, if it is about one.
@@ -122,19 +132,16 @@ pub(crate) struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// `principal`: the principal and its groups. `kind`: the resource's entity type. `resources`: everything that a
-    /// scope could name for it.
+    /// `all`: those that cover the principal. `kind`: the resource's entity type. `resources`: everything that a scope
+    /// could name for it.
     pub(crate) fn new(
-        all: &'a [IndexedPolicy],
+        all: &[&'a IndexedPolicy],
         action: &str,
-        principal: &HashSet<EntityUid>,
         kind: &str,
         resources: &HashSet<EntityUid>,
     ) -> Result<Self, Reason> {
-        let matters = |p: &&IndexedPolicy| {
-            p.actions.contains(action) && p.covers_principal(principal) && p.covers_resource(kind, resources)
-        };
-        let policies: Vec<&IndexedPolicy> = all.iter().filter(matters).collect();
+        let matters = |p: &&IndexedPolicy| p.actions.contains(action) && p.covers_resource(kind, resources);
+        let policies: Vec<&IndexedPolicy> = all.iter().copied().filter(matters).collect();
         let mut set = PolicySet::new();
         for policy in &policies {
             set.add(policy.policy.clone()).map_err(|e| e.to_string())?;

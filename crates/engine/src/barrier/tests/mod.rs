@@ -1,4 +1,5 @@
 mod leakproof;
+mod live;
 mod queries;
 mod world;
 

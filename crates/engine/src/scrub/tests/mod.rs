@@ -12,7 +12,7 @@ use datafusion::arrow::ipc::CompressionType;
 use datafusion::arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use futures::TryStreamExt;
 
-use super::{scrub, unsupported, wire_schema};
+use super::{compact, scrub, unsupported, wire_schema};
 use arrays::{ROWS, Values, mix};
 
 fn scrubbed(batch: &RecordBatch) -> RecordBatch {
@@ -88,6 +88,11 @@ async fn bytes_depend_on_visible_values_only() {
                     let copy = |batch: &RecordBatch| concat_batches(&batch.schema(), [batch]).unwrap();
                     assert_eq!(copy(&a), copy(&b), "the worlds look alike: {case}");
                     leaky += usize::from(has_needle(&flight(&a).await));
+                    // What is kept in its type, for operators that write it down.
+                    let own = [&a, &b].map(|batch| each(batch, |column| compact(column).ok()).unwrap());
+                    assert_eq!(copy(&own[0]), copy(&a), "compacting changes no value: {case}");
+                    assert!(ipc(&own[0], None) == ipc(&own[1], None), "other bytes are written down: {case}");
+                    assert!(!has_needle(&ipc(&own[0], None)), "a needle is written down: {case}");
                     let (a, b) = (scrubbed(&a), scrubbed(&b));
                     a.column(0).to_data().validate_full().unwrap();
                     let (x, y) = (flight(&a).await, flight(&b).await);
