@@ -50,7 +50,7 @@ pub(crate) async fn describe(
         Verdict::Permit(plan, decision) => (plan, decision),
         Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
     };
-    let schema = if plan.explain_only().is_some() { explain_schema() } else { wire_schema(&plan.schema()) };
+    let schema = if plan.explains().is_some() { explain_schema() } else { wire_schema(&plan.schema()) };
     Ok(Described {
         schema,
         parameters: parameter_schema(plan.parameters()),

@@ -16,7 +16,7 @@ use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
 use portcullis_engine::{Engine, Stopwatch};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
-use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions, notices};
+use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, Verdict, Versions, notices};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -176,8 +176,7 @@ impl<'a> Query<'a> {
             }
         };
         self.record = self.decided(Decided::Permitted, decision, bound.snapshots());
-        let explained = plan.explain_text().map(|text| explain::batch(text, &bound.explain()));
-        let schema = if explained.is_some() { explain_schema() } else { bound.schema() };
+        let schema = if plan.explains().is_some() { explain_schema() } else { bound.schema() };
 
         if let Some(reason) =
             self.record.break_glass.as_ref().filter(|_| self.record.tables.iter().any(|t| t.break_glass))
@@ -186,9 +185,12 @@ impl<'a> Query<'a> {
             tracing::warn!(%query, %principal, ?reason, "query behind broken glass");
         }
         let limit = self.gateway.config().limits.query_time.duration();
-        let batches: Batches = match explained {
-            Some(batch) => Box::pin(stream::iter([batch])),
-            None => match bound.execute() {
+        let batches: Batches = match (plan.explains(), plan.explain_text()) {
+            (Some(ExplainKind::Analyze), _) => {
+                Box::pin(stream::once(async { explain::analyzed(&bound.analyze().await?) }))
+            }
+            (_, Some(text)) => Box::pin(stream::iter([explain::plans(text, &bound.explain())])),
+            (_, None) => match bound.execute() {
                 Ok(batches) => Box::pin(batches.map(|batch| batch.map_err(GatewayError::from))),
                 Err(error) => return self.refuse_as(Decided::Permitted, error.into()).await,
             },

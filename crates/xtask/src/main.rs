@@ -33,14 +33,17 @@ enum Command {
         /// Only tests with this in their names (format check and clippy are left out).
         filter: Option<String>,
     },
-    /// The fuzz tests with new seeds, until one fails.
+    /// Row filters of random policies must keep the rows that Cedar's own authorizer allows.
     Fuzz {
-        /// Stop after so many rounds.
+        /// Stop when so many rows were checked; without it, when one differs.
         #[arg(long, default_value_t = u64::MAX)]
-        rounds: u64,
-        /// Cases of a round.
+        rows: u64,
+        /// Random policy sets of a seed.
         #[arg(long, default_value_t = 2_000)]
-        cases: u64,
+        policies: u64,
+        /// Builds in release: worth it from some hundred thousand rows on.
+        #[arg(long)]
+        release: bool,
     },
     /// Two meshes that differ only in what is hidden must give the same bytes, whatever is asked.
     Noninterference {
@@ -69,7 +72,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
-        Command::Fuzz { rounds, cases } => fuzz::run(rounds, cases),
+        Command::Fuzz { rows, policies, release } => fuzz::run(rows, policies, release),
         Command::Noninterference { queries, seed, release } => noninterference::run(queries, seed, release),
         Command::Tidy => tidy::run(),
         Command::Docs => docs::run(),

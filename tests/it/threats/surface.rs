@@ -174,7 +174,7 @@ fn files_are_no_tables_and_nothing_is_written() {
             "SELECT * INTO t FROM orders.order_events".to_owned(),
             "SET datafusion.catalog.information_schema = true".to_owned(),
             "SHOW datafusion.execution.batch_size".to_owned(),
-            "EXPLAIN ANALYZE SELECT * FROM orders.order_events".to_owned(),
+            "EXPLAIN ANALYZE COPY orders.order_events TO 'x'".to_owned(),
         ] {
             let error = block_on(rows(&gateway, &session, &sql)).unwrap_err();
             let refused = [ErrorKind::Unimplemented, ErrorKind::InvalidArgument, ErrorKind::NotFound];

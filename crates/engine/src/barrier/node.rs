@@ -21,9 +21,12 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildFilterPushdownResult, ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
     PushedDown,
 };
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::TryStreamExt;
 
 use super::admit::{Admission, admit};
 use super::estimates::{estimates, exposed};
@@ -53,6 +56,8 @@ pub struct BarrierExec {
     fetch: Option<usize>,
     /// How many partitions the session wants.
     wanted: usize,
+    /// The rows that it handed on.
+    metrics: ExecutionPlanMetricsSet,
     properties: Arc<PlanProperties>,
 }
 
@@ -100,12 +105,13 @@ impl BarrierExec {
         }
         let crossed = crossed.iter().map(|expr| physical(expr, &schema, state)).collect::<Result<Vec<_>>>()?;
         let wanted = state.config().target_partitions().max(1);
-        let own = Own { scan, filter, crossed, frozen: FrozenFilters::default(), fetch: None, wanted };
+        let (frozen, metrics) = (FrozenFilters::default(), ExecutionPlanMetricsSet::new());
+        let own = Own { scan, filter, crossed, frozen, fetch: None, wanted, metrics };
         Ok(Self::assemble(input, outputs, own))
     }
 
     fn assemble(input: Arc<dyn ExecutionPlan>, outputs: Vec<Output>, own: Own) -> Self {
-        let Own { scan, filter, crossed, frozen, fetch, wanted } = own;
+        let Own { scan, filter, crossed, frozen, fetch, wanted, metrics } = own;
         let schema = Arc::new(Schema::new(outputs.iter().map(|o| Arc::clone(&o.field)).collect::<Vec<_>>()));
         // Nothing is known of the output but its schema: orderings let sorts with fallible keys slip below, constants and
         // equalities come from statistics of rows that may be hidden.
@@ -121,7 +127,8 @@ impl BarrierExec {
         )
         .with_scheduling_type(from.scheduling_type)
         .with_evaluation_type(from.evaluation_type);
-        Self { input, scan, filter, crossed, frozen, outputs, schema, fetch, wanted, properties: Arc::new(properties) }
+        let properties = Arc::new(properties);
+        Self { input, scan, filter, crossed, frozen, outputs, schema, fetch, wanted, metrics, properties }
     }
 
     /// What the scan may show.
@@ -192,6 +199,7 @@ impl BarrierExec {
             frozen: self.frozen.clone(),
             fetch: self.fetch,
             wanted: self.wanted,
+            metrics: self.metrics.clone(),
         }
     }
 
@@ -230,6 +238,7 @@ struct Own {
     frozen: FrozenFilters,
     fetch: Option<usize>,
     wanted: usize,
+    metrics: ExecutionPlanMetricsSet,
 }
 
 impl DisplayAs for BarrierExec {
@@ -305,7 +314,13 @@ impl ExecutionPlan for BarrierExec {
             scan: Arc::clone(&self.scan),
             context,
         };
-        admit(admission, input)
+        let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
+        let admitted = admit(admission, input)?.inspect_ok(move |batch| rows.add(batch.num_rows()));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), admitted)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {

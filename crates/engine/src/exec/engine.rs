@@ -7,12 +7,12 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, TableSource};
 use futures::future::try_join_all;
 use portcullis_contract::{Table, TableName};
-use portcullis_govern::{AsOf, Disclosure, GovernedPlan, ResolvedVersion, ScanSource};
+use portcullis_govern::{AsOf, Disclosure, ExplainKind, GovernedPlan, ResolvedVersion, ScanSource};
 
 use super::bind::bind;
 use super::limits::EngineLimits;
 use super::redact;
-use super::runner::{Bound, Runner};
+use super::runner::{Bound, Runner, Shown};
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
@@ -78,8 +78,12 @@ impl Engine {
         // Which partition a row is in follows from the hash of what is matched, and shows in the order of rows.
         let is_matched =
             |source: &Arc<ScanSource>| source.columns().iter().any(|c| c.disclosure == Disclosure::JoinOnly);
-        let partitions = plan.scans().iter().any(is_matched).then_some(1);
-        let mut bound = self.runner.plan(logical, plan.time_zone(), partitions, &scans, turn).await?;
+        let shown = match plan.explains() {
+            Some(ExplainKind::Analyze) => Shown::Counts,
+            _ if plan.scans().iter().any(is_matched) => Shown::Order,
+            _ => Shown::Answer,
+        };
+        let mut bound = self.runner.plan(logical, plan.time_zone(), shown, &scans, turn).await?;
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
         bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)

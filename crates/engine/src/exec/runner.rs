@@ -8,7 +8,7 @@ use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use portcullis_contract::TableName;
 use portcullis_govern::wire_names;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,18 +59,18 @@ impl Runner {
         }
     }
 
-    /// Optimises a bound plan for a time zone, and so many partitions if they must not be more, and checks it. A panic on the way is an error of this query.
+    /// Optimises a bound plan for a time zone, and checks it. A panic on the way is an error of this query.
     pub async fn plan(
         &self,
         logical: LogicalPlan,
         time_zone: &str,
-        partitions: Option<usize>,
+        shown: Shown,
         scans: &[Arc<GovernedScan>],
         turn: OwnedSemaphorePermit,
     ) -> Result<Bound, EngineError> {
         let mut state = self.sessions.start(time_zone);
-        if let Some(partitions) = partitions {
-            state.config_mut().options_mut().execution.target_partitions = partitions;
+        if shown != Shown::Answer {
+            state.config_mut().options_mut().execution.target_partitions = 1;
         }
         let planned = AssertUnwindSafe(physical(&state, &logical, scans, &self.guards)).catch_unwind().await;
         let plan = planned.unwrap_or_else(|_| Err(redact::defect()))?;
@@ -79,6 +79,9 @@ impl Runner {
                 format!("column `{}` has a type that cannot be sent: {}", field.name(), wire_type(field.data_type()));
             return Err(EngineError::Planning(text));
         }
+        if shown != Shown::Counts {
+            release(&plan);
+        }
         if may_spill(&plan) {
             state.config_mut().set_extension(Arc::new(MaySpill));
         }
@@ -86,6 +89,17 @@ impl Runner {
         let (limits, guards) = (self.limits.clone(), self.guards.clone());
         Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn })
     }
+}
+
+/// What is shown of how a plan runs, beside its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing that matters.
+    Answer,
+    /// The order of rows: it must not hang on which partition a row is in.
+    Order,
+    /// The rows of each operator: they must not hang on when the scan below was told of a filter either.
+    Counts,
 }
 
 async fn physical(
@@ -109,7 +123,6 @@ async fn physical(
     let plan = planner.create_physical_plan(&optimized, state).await.map_err(|e| redact::physical(&e, logical))?;
     clock.stage("physical plan");
     permitted.physical(&plan, &expected, state)?;
-    release(&plan);
     clock.stage("verify physical plan");
     Ok(plan)
 }
@@ -141,6 +154,24 @@ impl Bound {
     /// The physical plan, nothing below a barrier: no predicates of policies, file names or counts.
     pub fn explain(&self) -> String {
         wire_names(&explain::explain(self.plan.as_ref()))
+    }
+
+    /// Runs the query and shows the physical plan with the rows that each operator handed on, as far as the principal may know.
+    ///
+    /// # Errors
+    /// When the query fails, or reaches a limit.
+    pub async fn analyze(self) -> Result<String, EngineError> {
+        let plan = Arc::clone(&self.plan);
+        let text = self.explain();
+        let mut answer = self.execute()?;
+        while let Some(batch) = answer.next().await {
+            batch?;
+        }
+        let lines = text.lines().zip(explain::rows(plan.as_ref())).map(|(line, rows)| match rows {
+            Some(rows) => format!("{line}, rows={rows}\n"),
+            None => format!("{line}\n"),
+        });
+        Ok(lines.collect())
     }
 
     /// Starts the query. Must be called within a Tokio runtime.

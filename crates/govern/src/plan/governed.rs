@@ -72,8 +72,8 @@ impl GovernedPlan {
         Arc::clone(&self.schema)
     }
 
-    /// Set for `EXPLAIN`: show the plan, do not run it.
-    pub fn explain_only(&self) -> Option<ExplainKind> {
+    /// Set for `EXPLAIN`: show the plan; run it only to count rows.
+    pub fn explains(&self) -> Option<ExplainKind> {
         self.explain.as_ref().map(|explain| explain.kind)
     }
 

@@ -194,7 +194,7 @@ fn lineage_names_what_answers_depend_on() {
 #[test]
 fn explain_shows_the_subjects_own_plan() {
     let (plan, _) = permitted("EXPLAIN SELECT customer FROM orders.events WHERE qty > 5");
-    assert_eq!(plan.explain_only(), Some(crate::ExplainKind::Plain));
+    assert_eq!(plan.explains(), Some(crate::ExplainKind::Plain));
     assert_eq!(
         plan.explain_text().unwrap(),
         "Projection: orders.events.customer\n  Filter: orders.events.qty > Int64(5)\n    TableScan: orders.events \
@@ -207,7 +207,7 @@ fn explain_shows_the_subjects_own_plan() {
     for hidden in ["mask_", "EU", "secret", "eu-rows"] {
         assert!(!text.contains(hidden), "{text}");
     }
-    assert!(permitted("SELECT 1").0.explain_only().is_none());
+    assert!(permitted("SELECT 1").0.explains().is_none());
 }
 
 #[test]

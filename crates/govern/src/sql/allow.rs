@@ -22,7 +22,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
         Ast::Query(query) => {
             check_query(query)?;
             let statement = Arc::new(statement);
-            let written = Written::Sql(Arc::clone(&statement));
+            let written = Written { prefix: "", statement: Arc::clone(&statement) };
             Ok(Statement {
                 kind: StatementKind::Query,
                 query: Some(statement),
@@ -36,7 +36,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
             Ok(Statement {
                 kind,
                 query: None,
-                written: Written::Sql(Arc::new(statement)),
+                written: Written { prefix: "", statement: Arc::new(statement) },
                 subject: None,
                 defaults: Defaults::default(),
             })
@@ -57,8 +57,11 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
     let ExplainStatement { options, statement } = explain;
     let ExplainStatementOptions { analyze, verbose, format, analyze_level, analyze_categories, show_statistics } =
         options;
-    if analyze || analyze_level.is_some() || analyze_categories.is_some() {
-        return Err(GovernError::refused("EXPLAIN ANALYZE", "run EXPLAIN without ANALYZE"));
+    if analyze_level.is_some() || analyze_categories.is_some() {
+        return Err(GovernError::refused(
+            "EXPLAIN ANALYZE with options",
+            "it shows rows, and nothing else to choose from",
+        ));
     }
     if show_statistics.is_some() {
         return Err(GovernError::refused("EXPLAIN with COSTS", "statistics of tables are not shown"));
@@ -66,9 +69,14 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
     if format.is_some_and(|format| format != ExplainFormat::Indent) {
         return Err(GovernError::refused("EXPLAIN with FORMAT", "plans are shown as indented text"));
     }
-    let kind = if verbose { ExplainKind::Verbose } else { ExplainKind::Plain };
+    let kind = match (analyze, verbose) {
+        (true, _) => ExplainKind::Analyze,
+        (false, true) => ExplainKind::Verbose,
+        (false, false) => ExplainKind::Plain,
+    };
     let query = explained(*statement, "EXPLAIN")?;
-    let written = Written::Explain(Arc::clone(&query));
+    let prefix = if analyze { "EXPLAIN ANALYZE " } else { "EXPLAIN " };
+    let written = Written { prefix, statement: Arc::clone(&query) };
     Ok(Statement {
         kind: StatementKind::Explain(kind),
         query: Some(query),
@@ -81,7 +89,7 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
 /// What stands after `EXPLAIN ACCESS`.
 pub(super) fn explain_access(statement: DfStatement) -> Result<Statement, GovernError> {
     let query = explained(statement, "EXPLAIN ACCESS")?;
-    let written = Written::ExplainAccess(Arc::clone(&query));
+    let written = Written { prefix: "EXPLAIN ACCESS ", statement: Arc::clone(&query) };
     let statement = Statement {
         kind: StatementKind::ExplainAccess,
         query: Some(query),

@@ -42,28 +42,11 @@ pub struct Statement {
     defaults: Defaults,
 }
 
+/// A statement, and the words before it.
 #[derive(Debug, Clone)]
-enum Written {
-    Sql(Arc<ast::Statement>),
-    Explain(Arc<ast::Statement>),
-    ExplainAccess(Arc<ast::Statement>),
-}
-
-impl Written {
-    fn statement(&self) -> &ast::Statement {
-        match self {
-            Written::Sql(statement) | Written::Explain(statement) | Written::ExplainAccess(statement) => statement,
-        }
-    }
-
-    /// The words before the statement.
-    fn prefix(&self) -> &'static str {
-        match self {
-            Written::Sql(_) => "",
-            Written::Explain(_) => "EXPLAIN ",
-            Written::ExplainAccess(_) => "EXPLAIN ACCESS ",
-        }
-    }
+struct Written {
+    prefix: &'static str,
+    statement: Arc<ast::Statement>,
 }
 
 /// The kinds of statements that are served.
@@ -110,6 +93,8 @@ pub enum ExplainKind {
     Plain,
     /// `EXPLAIN VERBOSE`.
     Verbose,
+    /// `EXPLAIN ANALYZE`: the query is run, and its rows are counted.
+    Analyze,
 }
 
 /// A session's setting.
@@ -201,14 +186,14 @@ impl Statement {
 
     /// The statement without its literals: each is a `?`. Made from the syntax tree, checked on the text.
     pub fn redacted(&self) -> String {
-        deep(|| redact::redacted(self.written.statement(), self.written.prefix()))
+        deep(|| redact::redacted(self.written.statement.as_ref(), self.written.prefix))
     }
 
     /// Names after FROM and JOIN as they were written, sorted, each once: names of common table expressions included.
     pub fn tables(&self) -> Vec<String> {
         let mut names = BTreeSet::new();
         let _: ControlFlow<()> = deep(|| {
-            ast::visit_relations(self.written.statement(), |name| {
+            ast::visit_relations(self.written.statement.as_ref(), |name| {
                 names.insert(name.to_string());
                 ControlFlow::Continue(())
             })
@@ -220,7 +205,7 @@ impl Statement {
     /// session's, unless a common table expression has that name.
     pub(crate) fn relations(&self) -> Vec<Vec<String>> {
         let mut names = BTreeSet::new();
-        let statement = self.written.statement();
+        let statement = self.written.statement.as_ref();
         let _: ControlFlow<()> = deep(|| {
             ast::visit_relations(statement, |name| {
                 names.extend(show::names(name).ok());

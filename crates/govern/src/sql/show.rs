@@ -49,7 +49,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
     Ok(Statement {
         kind,
         query: Some(Arc::new(query)),
-        written: Written::Sql(Arc::new(statement)),
+        written: Written { prefix: "", statement: Arc::new(statement) },
         subject,
         defaults: Defaults::default(),
     })

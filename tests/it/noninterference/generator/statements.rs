@@ -14,11 +14,12 @@ impl Generator<'_> {
     /// Anything that can be asked.
     pub(super) fn statement(&mut self) -> Ask {
         match self.rng.below(100) {
-            0..=4 => {
-                let how = *self.rng.pick(&["", "", "", "VERBOSE "]);
-                Ask::Sql(format!("EXPLAIN {how}{}", self.any_query()))
+            0..=6 => {
+                let how = *self.rng.pick(&["", "", "VERBOSE ", "ANALYZE "]);
+                let query = if self.rng.once_in(3) { self.any_query() } else { self.matched_by_id() };
+                Ask::Sql(format!("EXPLAIN {how}{query}"))
             }
-            5..=7 => Ask::Sql(format!("EXPLAIN ACCESS {}", self.any_query())),
+            7 => Ask::Sql(format!("EXPLAIN ACCESS {}", self.any_query())),
             8..=17 => Ask::Sql(self.oracle()),
             18..=27 => Ask::Sql(self.functions()),
             28..=31 => Ask::Sql(self.metadata()),
@@ -179,6 +180,15 @@ impl Generator<'_> {
         }
     }
 
+    /// Which side of a join comes first tells of the sizes of both.
+    fn matched_by_id(&mut self) -> String {
+        let mut query = format!("SELECT t0.id FROM {} AS t0", self.scanned().1);
+        for at in 1..4 {
+            query += &format!(" JOIN {} AS t{at} ON t{}.id = t{at}.id", self.scanned().1, at - 1);
+        }
+        query
+    }
+
     /// What is not served.
     fn refused(&mut self) -> String {
         let inner = self.query().sql;
@@ -192,14 +202,13 @@ impl Generator<'_> {
                 _ => format!("SELECT t.id FROM {from} AS t JOIN (VALUES ('B-1')) AS v (x) ON {} = v.x", only.sql),
             };
         }
-        match self.rng.below(8) {
+        match self.rng.below(7) {
             0 => format!("CREATE VIEW v AS {inner}"),
             1 => format!("COPY ({inner}) TO 'out.parquet'"),
-            2 => format!("EXPLAIN ANALYZE {inner}"),
-            3 => "SELECT * FROM 'lake/shop/events/data/00001-0.parquet'".into(),
-            4 => format!("INSERT INTO shop.bare {inner}"),
-            5 => format!("{inner} FOR UPDATE"),
-            6 => inner.chars().take(inner.len() / 2).collect(),
+            2 => "SELECT * FROM 'lake/shop/events/data/00001-0.parquet'".into(),
+            3 => format!("INSERT INTO shop.bare {inner}"),
+            4 => format!("{inner} FOR UPDATE"),
+            5 => inner.chars().take(inner.len() / 2).collect(),
             _ => "SET purpose = 'audit'".into(),
         }
     }

@@ -11,6 +11,7 @@ use datafusion::common::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, Volatility, create_udf};
 use futures::StreamExt;
 
+use super::runner::Shown;
 use super::spill::SpillDir;
 use crate::EngineError;
 use world::{Source, World};
@@ -59,6 +60,27 @@ async fn explain_stops_at_the_barrier() {
     }
     let plan = world.prepare("VALUES (1), (2)").await.unwrap().explain();
     assert_eq!(plan, "DataSourceExec\n");
+}
+
+#[tokio::test]
+async fn analyze_counts_visible_rows_and_no_others() {
+    let world = World::new(|_| {});
+    let analyze = async |sql: &str| world.prepare_for(sql, Shown::Counts).await.unwrap().analyze().await.unwrap();
+    // Of ten rows five are hidden.
+    let plan = analyze("SELECT upper(name) FROM t WHERE length(name) > 3 ORDER BY 1 LIMIT 2").await;
+    assert!(plan.contains("GovernedScan: shop.t, columns=[name], rows=5"), "{plan}");
+    assert!(plan.lines().next().unwrap().ends_with("rows=2"), "{plan}");
+    for hidden in ["DataSource", "rows=10", "elapsed", "% 2"] {
+        assert!(!plan.contains(hidden), "{hidden} in {plan}");
+    }
+    // A top ten that is followed would count what was read before it knew enough.
+    let plan = analyze("SELECT id FROM t ORDER BY id LIMIT 1").await;
+    assert!(plan.contains("columns=[id], rows=5"), "{plan}");
+    // Which branch is faster is nobody's business.
+    let plan = analyze("SELECT id FROM t UNION ALL SELECT id + 1 FROM t LIMIT 3").await;
+    assert!(plan.contains("UnionExec") && !plan.contains("rows="), "{plan}");
+    let failed = world.prepare_for("SELECT CAST(name AS INT) FROM t", Shown::Counts).await.unwrap().analyze().await;
+    assert!(matches!(failed, Err(EngineError::Execution { .. })), "{failed:?}");
 }
 
 /// DataFusion's last check of a plan quotes all of it when it fails.

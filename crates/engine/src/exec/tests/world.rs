@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt, TryStreamExt};
 
 use crate::Guards;
 use crate::barrier::{BarrierTable, GovernedScan, ScanColumn};
-use crate::exec::runner::{Bound, Runner};
+use crate::exec::runner::{Bound, Runner, Shown};
 use crate::exec::{EngineLimits, ScrubbedStream};
 use crate::{EngineError, wire_schema};
 
@@ -61,9 +61,13 @@ impl World {
     }
 
     pub async fn prepare(&self, sql: &str) -> Result<Bound, EngineError> {
+        self.prepare_for(sql, Shown::Answer).await
+    }
+
+    pub async fn prepare_for(&self, sql: &str, shown: Shown) -> Result<Bound, EngineError> {
         let logical = self.logical(sql).await;
         self.runner
-            .plan(logical, portcullis_govern::UTC, None, &[Arc::clone(&self.scan)], self.runner.turn().await?)
+            .plan(logical, portcullis_govern::UTC, shown, &[Arc::clone(&self.scan)], self.runner.turn().await?)
             .await
     }
 
