@@ -25,7 +25,7 @@ pub struct Connection {
 pub enum ConnectionKind {
     /// A directory of tables: a path or an object-store prefix.
     Directory {
-        /// `s3://bucket/prefix`, an absolute path, or a path relative to the mesh directory; without a trailing `/`.
+        /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, an absolute path, or a path relative to the mesh directory; without a trailing `/`.
         url: String,
         /// How to reach the store.
         store: StoreOptions,
@@ -82,6 +82,14 @@ pub struct StoreOptions {
     pub secret_access_key: Option<SecretRef>,
     /// Session token.
     pub session_token: Option<SecretRef>,
+    /// Account of Azure, where the URL does not name it.
+    pub account: Option<String>,
+    /// Key of that account.
+    pub account_key: Option<SecretRef>,
+    /// Shared access signature, instead of the key.
+    pub sas_token: Option<SecretRef>,
+    /// Key of a service account of Google, as its JSON file.
+    pub service_account_key: Option<SecretRef>,
     /// Whether `http://` endpoints are allowed.
     pub allow_http: bool,
     /// Whether the bucket is part of the host name rather than of the path.

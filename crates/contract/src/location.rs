@@ -15,14 +15,18 @@ enum Store {
     Relative,
     /// Files by absolute path.
     Absolute,
-    /// A bucket.
+    /// A bucket of S3.
     S3(String),
+    /// A bucket of Google Cloud Storage.
+    Gcs(String),
+    /// A container of Azure, with its account where it is named.
+    Azure { container: String, account: Option<String> },
 }
 
 /// Why a text is no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LocationError {
-    #[error("scheme `{0}` is not supported: use `s3://bucket/path`, `file:///path` or a path")]
+    #[error("scheme `{0}` is not supported: use `s3://`, `gs://`, `az://`, `abfss://`, `file:///path` or a path")]
     Scheme(String),
     #[error("a location must not hold user names, passwords or keys: credentials belong to the connection")]
     Credentials,
@@ -32,12 +36,15 @@ pub(crate) enum LocationError {
     Parent(String),
     #[error("a location needs a bucket: `s3://bucket/path`")]
     Bucket,
+    #[error("a location in Azure is `az://container/path` or `abfss://container@account.dfs.core.windows.net/path`")]
+    Azure,
     #[error("a location must not be empty")]
     Empty,
 }
 
 impl Location {
-    /// Reads `s3://bucket/path` (also `s3a:`, `s3n:`), `file:///path`, `/path` or `path`.
+    /// Reads `s3://bucket/path` (also `s3a:`, `s3n:`), `gs://bucket/path`, `az://container/path`,
+    /// `abfss://container@account.dfs.core.windows.net/path`, `file:///path`, `/path` or `path`.
     pub(crate) fn parse(text: &str) -> Result<Location, LocationError> {
         let text = text.trim();
         if let Some(c) = text.chars().find(|c| c.is_control() || "\\?#*%".contains(*c)) {
@@ -45,15 +52,9 @@ impl Location {
         }
         let (store, path) = match text.split_once("://") {
             Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
-                "s3" | "s3a" | "s3n" => {
+                scheme @ ("s3" | "s3a" | "s3n" | "gs" | "az" | "abfs" | "abfss") => {
                     let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
-                    if bucket.contains('@') || bucket.contains(':') {
-                        return Err(LocationError::Credentials);
-                    }
-                    if bucket.is_empty() || bucket == "." || bucket == ".." {
-                        return Err(LocationError::Bucket);
-                    }
-                    (Store::S3(bucket.to_owned()), path)
+                    (bucket_of(scheme, bucket)?, path)
                 }
                 "file" => match rest.strip_prefix("localhost").unwrap_or(rest) {
                     path if path.starts_with('/') => (Store::Absolute, path),
@@ -88,6 +89,11 @@ impl Location {
             && self.parts.iter().zip(&directory.parts).all(|(a, b)| a == b)
     }
 
+    /// Whether it is in Azure, and does not name its account.
+    pub(crate) fn lacks_account(&self) -> bool {
+        matches!(self.store, Store::Azure { account: None, .. })
+    }
+
     /// How many directories deep it is.
     pub(crate) fn depth(&self) -> usize {
         self.parts.len()
@@ -112,14 +118,51 @@ impl Location {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.parts.join("/");
+        let slash = if path.is_empty() { "" } else { "/" };
         match &self.store {
             Store::Relative if path.is_empty() => f.write_str("."),
             Store::Relative => f.write_str(&path),
             Store::Absolute => write!(f, "/{path}"),
-            Store::S3(bucket) if path.is_empty() => write!(f, "s3://{bucket}"),
-            Store::S3(bucket) => write!(f, "s3://{bucket}/{path}"),
+            Store::S3(bucket) => write!(f, "s3://{bucket}{slash}{path}"),
+            Store::Gcs(bucket) => write!(f, "gs://{bucket}{slash}{path}"),
+            Store::Azure { container, account: None } => write!(f, "az://{container}{slash}{path}"),
+            Store::Azure { container, account: Some(account) } => {
+                write!(f, "abfss://{container}@{account}{AZURE}{slash}{path}")
+            }
         }
     }
+}
+
+/// The end of the host names of Azure's accounts.
+const AZURE: &str = ".dfs.core.windows.net";
+
+/// The bucket of a URL, from what is between its scheme and its path.
+fn bucket_of(scheme: &str, text: &str) -> Result<Store, LocationError> {
+    let is_azure = scheme.starts_with('a');
+    let (bucket, host) = match text.split_once('@') {
+        Some((container, host)) if is_azure && !container.contains(':') => (container, Some(host)),
+        Some(_) => return Err(LocationError::Credentials),
+        None => (text, None),
+    };
+    if bucket.contains(':') {
+        return Err(LocationError::Credentials);
+    }
+    if bucket.is_empty() || bucket == "." || bucket == ".." {
+        return Err(if is_azure { LocationError::Azure } else { LocationError::Bucket });
+    }
+    let bucket = bucket.to_owned();
+    Ok(match scheme {
+        "gs" => Store::Gcs(bucket),
+        _ if is_azure => {
+            // It becomes a part of the name of a host.
+            let is_account = |account: &&str| {
+                !account.is_empty() && account.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+            };
+            let account = host.map(|host| host.strip_suffix(AZURE).filter(is_account).ok_or(LocationError::Azure));
+            Store::Azure { container: bucket, account: account.transpose()?.map(ToOwned::to_owned) }
+        }
+        _ => Store::S3(bucket),
+    })
 }
 
 #[cfg(test)]
@@ -131,6 +174,10 @@ mod tests {
         for (given, shown) in [
             ("s3a://b//x/./y/", "s3://b/x/y"),
             ("S3://Bucket", "s3://Bucket"),
+            ("gs://b//x/", "gs://b/x"),
+            ("az://c", "az://c"),
+            ("abfs://c/x", "az://c/x"),
+            ("abfs://c@acc0.dfs.core.windows.net/x/", "abfss://c@acc0.dfs.core.windows.net/x"),
             ("file:///data/lake/", "/data/lake"),
             ("/data//lake", "/data/lake"),
             ("./.portcullis/lake", ".portcullis/lake"),
@@ -143,11 +190,34 @@ mod tests {
     #[test]
     fn refused_forms() {
         for (given, message) in [
-            ("gs://b/x", "scheme `gs` is not supported: use `s3://bucket/path`, `file:///path` or a path"),
-            ("c:/x", "scheme `c` is not supported: use `s3://bucket/path`, `file:///path` or a path"),
+            (
+                "ftp://b/x",
+                "scheme `ftp` is not supported: use `s3://`, `gs://`, `az://`, `abfss://`, `file:///path` or a path",
+            ),
+            (
+                "gs://key@b/x",
+                "a location must not hold user names, passwords or keys: credentials belong to the connection",
+            ),
+            (
+                "az://c:key@acc.dfs.core.windows.net/x",
+                "a location must not hold user names, passwords or keys: credentials belong to the connection",
+            ),
+            (
+                "abfss://c@acc.example.com/x",
+                "a location in Azure is `az://container/path` or `abfss://container@account.dfs.core.windows.net/path`",
+            ),
+            (
+                "abfss://c@a/b.dfs.core.windows.net/x",
+                "a location in Azure is `az://container/path` or `abfss://container@account.dfs.core.windows.net/path`",
+            ),
+            ("gs://", "a location needs a bucket: `s3://bucket/path`"),
+            (
+                "c:/x",
+                "scheme `c` is not supported: use `s3://`, `gs://`, `az://`, `abfss://`, `file:///path` or a path",
+            ),
             (
                 "file://host/x",
-                "scheme `file://host/x` is not supported: use `s3://bucket/path`, `file:///path` or a path",
+                "scheme `file://host/x` is not supported: use `s3://`, `gs://`, `az://`, `abfss://`, `file:///path` or a path",
             ),
             (
                 "s3://k:s@b/x",

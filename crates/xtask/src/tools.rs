@@ -1,5 +1,5 @@
 //! What tests need besides Rust, in a cache outside of the clone: a Python environment with the clients and SeaweedFS,
-//! the JDBC driver and Keycloak.
+//! the JDBC driver, Keycloak, and stand-ins of two clouds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,9 @@ type Artifact = (&'static str, &'static str);
 
 const JDBC: Artifact = ("org.apache.arrow:flight-sql-jdbc-driver:18.3.0", "flight-sql-jdbc-driver-18.3.0.jar");
 const KEYCLOAK: Artifact = ("org.keycloak:keycloak-quarkus-dist:26.4.0:tar.gz", "keycloak-quarkus-dist-26.4.0.tar.gz");
+
+const AZURITE: &str = "azurite@3.35.0";
+const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
 
 /// What is there, as tests look for it, and what is not.
 #[derive(Debug, Default)]
@@ -64,6 +67,16 @@ pub fn set_up() -> Result<Tools> {
             Err(error) => tools.missing.push(format!("{what} ({error:#})")),
         }
     }
+    for (what, program, set_up) in [
+        ("azurite", "azurite/node_modules/.bin/azurite-blob", azurite as fn(&Path) -> Result<()>),
+        ("fake-gcs-server", "gcs/fake-gcs-server", fake_gcs),
+    ] {
+        if !cache.join(program).exists()
+            && let Err(error) = set_up(&cache)
+        {
+            tools.missing.push(format!("{what} ({error:#})"));
+        }
+    }
     if !exists("javac", "-version") {
         tools.missing.push("Java (no `javac`: install a JDK, 17 or newer)".to_string());
     }
@@ -89,6 +102,17 @@ pub fn venv(directory: &Path, requirements: &Path, extra: &[&str]) -> Result<Pat
     run(&mut pip)?;
     std::fs::write(&stamp, wanted)?;
     Ok(python)
+}
+
+fn azurite(cache: &Path) -> Result<()> {
+    let directory = cache.join("azurite");
+    std::fs::create_dir_all(&directory)?;
+    let npm = ["install", "--no-audit", "--no-fund", "--silent", "--prefix", ".", AZURITE];
+    run(Command::new("npm").args(npm).current_dir(directory))
+}
+
+fn fake_gcs(cache: &Path) -> Result<()> {
+    run(Command::new("go").args(["install", FAKE_GCS]).env("GOBIN", cache.join("gcs")).current_dir(cache))
 }
 
 fn fetch((artifact, name): Artifact, directory: &Path) -> Result<PathBuf> {

@@ -92,7 +92,13 @@ fn directory(map: &Mapping<'_>) -> Option<ConnectionKind> {
     let url = map.require_string("url");
     let store = store(map);
     let url = match Location::parse(&url?) {
-        Ok(location) => location.to_string(),
+        Ok(location) => {
+            if location.lacks_account() && store.account.is_none() {
+                let message = "a directory in Azure needs the `account` that it is in, under `store`";
+                map.reader().error(map.raw("url")?, "connections-missing-key", message);
+            }
+            location.to_string()
+        }
         Err(error) => {
             map.reader().error(map.raw("url")?, "connections-bad-value", error.to_string());
             return None;
@@ -162,6 +168,10 @@ fn store(map: &Mapping<'_>) -> StoreOptions {
         access_key_id: secret(&store, "access_key_id"),
         secret_access_key: secret(&store, "secret_access_key"),
         session_token: secret(&store, "session_token"),
+        account: account(&store),
+        account_key: secret(&store, "account_key"),
+        sas_token: secret(&store, "sas_token"),
+        service_account_key: secret(&store, "service_account_key"),
         allow_http: store.boolean("allow_http").unwrap_or(false),
         virtual_hosted: store.boolean("virtual_hosted").unwrap_or(false),
     };
@@ -180,6 +190,17 @@ fn store(map: &Mapping<'_>) -> StoreOptions {
     }
     store.finish(Level::Error);
     options
+}
+
+/// An account of Azure: it becomes a part of the name of a host.
+fn account(store: &Mapping<'_>) -> Option<String> {
+    let account = store.string("account")?;
+    if !account.is_empty() && account.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+        return Some(account);
+    }
+    let message = "`account` is not a name of small letters and digits";
+    store.reader().error(store.raw("account")?, "connections-bad-value", message);
+    None
 }
 
 /// A secret by reference. What is written instead of a reference is never repeated.

@@ -24,7 +24,7 @@ enum Connection {
 
 #[derive(JsonSchema)]
 struct Directory {
-    /// `s3://bucket/prefix`, `file:///path`, an absolute path, or a path relative to the mesh directory.
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `file:///path`, an absolute path, or a path relative to the mesh directory.
     url: String,
     /// How to reach the object store.
     store: Option<Store>,
@@ -98,6 +98,14 @@ struct Store {
     secret_access_key: Option<Secret>,
     /// Session token.
     session_token: Option<Secret>,
+    /// Account of Azure, where the URL does not name it.
+    account: Option<String>,
+    /// Key of that account.
+    account_key: Option<Secret>,
+    /// Shared access signature, instead of the key.
+    sas_token: Option<Secret>,
+    /// Key of a service account of Google, as its JSON file.
+    service_account_key: Option<Secret>,
     /// Whether `http://` endpoints are allowed.
     allow_http: Option<bool>,
     /// Whether the bucket is part of the host name.

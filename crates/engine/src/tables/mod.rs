@@ -6,19 +6,21 @@
 
 mod adapter;
 mod bind;
+mod bucket;
 mod cache;
+mod clients;
 mod confined;
 mod deletes;
 mod delta_log;
 mod fault;
 mod iceberg_log;
+mod lent;
 pub(crate) mod named;
 mod plan;
 mod provider;
 mod prune;
 mod reader;
 mod reshape;
-mod s3;
 mod scan;
 mod slot;
 mod source;

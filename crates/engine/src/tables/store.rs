@@ -20,8 +20,10 @@ use object_store::path::Path;
 use portcullis_contract::{SecretRef, StoreOptions};
 use url::Url;
 
+use super::bucket::Bucket;
 use super::confined::Confined;
 use super::fault::Fault;
+use super::lent::{Lent, LentKeys};
 
 const SCHEME: &str = "portcullis-store";
 
@@ -61,6 +63,8 @@ pub(super) struct Root {
     pub(super) store: Arc<dyn ObjectStore>,
     /// Footers of Parquet files, keyed by their path in this store.
     pub(super) footers: Arc<FileMetadataCache>,
+    /// Credentials that a catalogue lends for it.
+    lent: Option<Arc<LentKeys>>,
     place: Place,
 }
 
@@ -69,7 +73,7 @@ enum Place {
     /// Paths are relative to the directory, which is known by these absolute names.
     Directory { names: Vec<PathBuf> },
     /// Paths are keys of the bucket, and must lie below the prefix.
-    Bucket { bucket: String, prefix: Path },
+    Bucket { bucket: Bucket, prefix: Path },
 }
 
 impl Root {
@@ -100,9 +104,9 @@ impl Root {
                 parse(below.to_str().ok_or_else(outside)?)
             }
             Place::Bucket { bucket, prefix } => {
-                let (found, key) = bucket_and_key(uri).ok_or_else(outside)?;
+                let (found, key) = Bucket::of(uri).ok_or_else(outside)?;
                 let key = parse(key)?;
-                if found != bucket || !key.prefix_matches(prefix) {
+                if !bucket.is(&found) || !key.prefix_matches(prefix) {
                     return Err(outside());
                 }
                 Ok(key)
@@ -182,11 +186,6 @@ fn file_name(uri: &str) -> Option<PathBuf> {
     path.is_absolute().then(|| path.to_path_buf())
 }
 
-fn bucket_and_key(uri: &str) -> Option<(&str, &str)> {
-    let rest = ["s3://", "s3a://", "s3n://"].iter().find_map(|scheme| uri.strip_prefix(scheme))?;
-    Some(rest.split_once('/').unwrap_or((rest, "")))
-}
-
 /// All stores that were opened.
 #[derive(Debug)]
 pub(super) struct Stores {
@@ -225,9 +224,9 @@ impl Stores {
         options: &StoreOptions,
         location: &str,
     ) -> Result<TableRoot, Fault> {
-        let (root, location) = match bucket_and_key(url) {
+        let (root, location) = match Bucket::of(url) {
             Some((bucket, prefix)) => {
-                (self.bucket(connection, bucket, prefix, options, &HashMap::new())?, location.to_owned())
+                (self.bucket(connection, bucket, prefix, options, &Lent::default(), "")?, location.to_owned())
             }
             None => (self.directory(connection, url)?, self.absolute(location).to_string_lossy().into_owned()),
         };
@@ -243,12 +242,12 @@ impl Stores {
         location: &str,
         vended: &HashMap<String, String>,
     ) -> Result<TableRoot, Fault> {
-        let Some((bucket, key)) = bucket_and_key(location) else {
+        let Some((bucket @ Bucket::S3(_), key)) = Bucket::of(location) else {
             return Err(Fault::Withheld(format!(
                 "the catalogue of connection `{connection}` names a location that is not in an S3 store"
             )));
         };
-        let root = self.bucket(connection, bucket, "", options, vended)?;
+        let root = self.bucket(connection, bucket, "", options, &Lent::by(vended, options), location)?;
         let base = parse(key.trim_end_matches('/'))?;
         if base.parts().next().is_none() {
             let message = format!("the catalogue of connection `{connection}` says that it is a whole bucket");
@@ -261,7 +260,7 @@ impl Stores {
     /// catalogue may let a table's writer say where the table is.
     pub(super) fn granted(&self, table: TableRoot, granted: Option<&[String]>) -> Result<TableRoot, Fault> {
         let Some(granted) = granted else { return Ok(table) };
-        let locate = |directory: &String| match bucket_and_key(directory) {
+        let locate = |directory: &String| match Bucket::of(directory) {
             Some(_) => table.root.locate(directory).ok(),
             None => table.root.locate(&self.absolute(directory).to_string_lossy()).ok(),
         };
@@ -317,32 +316,37 @@ impl Stores {
     fn bucket(
         &self,
         connection: &str,
-        bucket: &str,
+        bucket: Bucket,
         prefix: &str,
         options: &StoreOptions,
-        vended: &HashMap<String, String>,
+        lent: &Lent,
+        table: &str,
     ) -> Result<Arc<Root>, Fault> {
-        // It becomes a part of the host name or of the path: nothing in it may end either.
-        if bucket.is_empty() || !bucket.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        let bucket = bucket.in_account(options.account.as_ref());
+        if !bucket.is_possible() {
             return Err(Fault::Withheld(format!(
                 "it is in a bucket of connection `{connection}` with an impossible name"
             )));
         }
-        let mut key = format!("{connection}\ns3://{bucket}/{prefix}\n{options:?}");
-        for name in ["s3.endpoint", "s3.region", "s3.access-key-id", "s3.session-token"] {
-            key.push('\n');
-            key.push_str(vended.get(name).map_or("", String::as_str));
-        }
-        self.get_or_open(key, |url| {
-            let store = self.s3(connection, bucket, options, vended)?;
+        // What is lent, is lent for one table, and each time anew.
+        let of = lent.keys.as_ref().map_or("", |_| table);
+        let (endpoint, region) = (&lent.endpoint, &lent.region);
+        let key = format!("{connection}\n{bucket:?}/{prefix}\n{options:?}\n{endpoint:?}{region:?}{of}");
+        let root = self.get_or_open(key, |url| {
+            let store = self.client(connection, &bucket, options, lent)?;
             let prefix = parse(prefix.trim_end_matches('/'))?;
-            Ok(self.root(connection, url, store, Place::Bucket { bucket: bucket.to_owned(), prefix }))
-        })
+            let root = self.root(connection, url, store, Place::Bucket { bucket, prefix });
+            Ok(Root { lent: lent.keys.clone(), ..root })
+        })?;
+        if let (Some(used), Some(newest)) = (&root.lent, &lent.keys) {
+            used.renew(newest);
+        }
+        Ok(root)
     }
 
     fn root(&self, connection: &str, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>, place: Place) -> Root {
         let footers: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(self.footer_bytes));
-        Root { connection: connection.to_owned(), url, store, footers, place }
+        Root { connection: connection.to_owned(), url, store, footers, lent: None, place }
     }
 
     fn get_or_open(

@@ -1,5 +1,7 @@
 //! Why a log cannot be read: the file that is damaged, or the version that is missing. The library does not tell.
 
+use bytes::Bytes;
+use datafusion::arrow::array::{AsArray, RecordBatch};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -33,21 +35,95 @@ async fn wrong(root: &TableRoot, mut files: Vec<Path>) -> Option<Fault> {
         if name.ends_with(".json") && !name.contains(".checkpoint.") {
             commits.extend(version);
         }
-        if name.contains(".checkpoint.") {
-            checkpoint = checkpoint.max(version);
+        if let Some(fault) = damage(root, file).await {
+            return Some(fault);
         }
-        match look_into(root, file, name).await {
-            Found::Nothing => {}
-            Found::Damage => {
-                return Some(Fault::Corrupt("a file of its Delta log is damaged".into()).in_file(file.as_ref()));
+        if name.contains(".checkpoint.") {
+            if checkpoint.is_none() {
+                for sidecar in sidecars(root, file, name).await {
+                    if let Some(fault) = lost_or_damaged(root, &sidecar).await {
+                        return Some(fault);
+                    }
+                }
             }
-            Found::Feature(feature) => return Some(Fault::delta_feature(Some(&feature))),
+            checkpoint = checkpoint.max(version);
         }
     }
     commits.sort_unstable();
+    for file in noted_checkpoint(root).await.unwrap_or_default() {
+        if let Some(fault) = lost_or_damaged(root, &file).await {
+            return Some(fault);
+        }
+    }
     let expected = checkpoint.map_or(0, |version| version + 1)..*commits.last()?;
     let missing = expected.into_iter().find(|version| commits.binary_search(version).is_err())?;
     Some(Fault::Corrupt("its Delta log lacks a version".into()).in_file(&format!("_delta_log/{missing:020}.json")))
+}
+
+async fn damage(root: &TableRoot, file: &Path) -> Option<Fault> {
+    match look_into(root, file, file.filename().unwrap_or_default()).await {
+        Found::Nothing => None,
+        Found::Damage => Some(Fault::Corrupt("a file of its Delta log is damaged".into()).in_file(file.as_ref())),
+        Found::Feature(feature) => Some(Fault::delta_feature(Some(&feature))),
+    }
+}
+
+async fn lost_or_damaged(root: &TableRoot, file: &Path) -> Option<Fault> {
+    match root.store.head(file).await {
+        Err(object_store::Error::NotFound { .. }) => {
+            Some(Fault::Corrupt("a file of its Delta log is gone".into()).in_file(file.as_ref()))
+        }
+        _ => damage(root, file).await,
+    }
+}
+
+/// The files that a checkpoint of version 2 is continued in.
+async fn sidecars(root: &TableRoot, file: &Path, name: &str) -> Vec<Path> {
+    let Some(bytes) = content(root, file).await else { return Vec::new() };
+    let named: Vec<String> = if name.ends_with(".parquet") {
+        let rows = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
+        let batches = rows.into_iter().flatten().flatten();
+        batches.flat_map(|batch| sidecars_in(&batch)).collect()
+    } else {
+        let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        lines.filter_map(|line| line.get("sidecar")?.get("path")?.as_str().map(str::to_owned)).collect()
+    };
+    let place = |path: &String| match path.contains("://") {
+        true => root.locate(path),
+        false => root.below(&format!("_delta_log/_sidecars/{path}")),
+    };
+    named.iter().filter_map(|path| place(path).ok()).collect()
+}
+
+fn sidecars_in(batch: &RecordBatch) -> Vec<String> {
+    let sidecars = batch.column_by_name("sidecar").and_then(|column| column.as_struct_opt());
+    let paths =
+        sidecars.and_then(|sidecars| sidecars.column_by_name("path")).and_then(|path| path.as_string_opt::<i32>());
+    paths.into_iter().flatten().flatten().map(str::to_owned).collect()
+}
+
+/// The files of the checkpoint that `_last_checkpoint` tells of.
+async fn noted_checkpoint(root: &TableRoot) -> Option<Vec<Path>> {
+    let note: Value =
+        serde_json::from_slice(&content(root, &root.below("_delta_log/_last_checkpoint").ok()?).await?).ok()?;
+    let version = note.get("version")?.as_u64()?;
+    let path = |name: &str| root.below(&format!("_delta_log/{name}")).ok();
+    if let Some(named) = note.get("v2Checkpoint").and_then(|checkpoint| checkpoint.get("path")?.as_str()) {
+        return Some(vec![path(named)?]);
+    }
+    match note.get("parts").and_then(Value::as_u64) {
+        Some(parts) => {
+            let name = |part| format!("{version:020}.checkpoint.{part:010}.{parts:010}.parquet");
+            (1..=parts.min(MOST as u64)).map(|part| path(&name(part))).collect()
+        }
+        None => Some(vec![path(&format!("{version:020}.checkpoint.parquet"))?]),
+    }
+}
+
+/// What is in a file of a log, unless it is too long to be looked into.
+async fn content(root: &TableRoot, file: &Path) -> Option<Bytes> {
+    let found = root.store.get(file).await.ok()?;
+    if found.meta.size > LONGEST_COMMIT { None } else { found.bytes().await.ok() }
 }
 
 enum Found {
@@ -58,11 +134,7 @@ enum Found {
 }
 
 async fn look_into(root: &TableRoot, file: &Path, name: &str) -> Found {
-    let Ok(found) = root.store.get(file).await else { return Found::Nothing };
-    if found.meta.size > LONGEST_COMMIT {
-        return Found::Nothing;
-    }
-    let Ok(bytes) = found.bytes().await else { return Found::Nothing };
+    let Some(bytes) = content(root, file).await else { return Found::Nothing };
     let is_damaged = if name.ends_with(".parquet") {
         let rows = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|builder| builder.build());
         rows.map_or(true, |mut rows| rows.any(|batch| batch.is_err()))

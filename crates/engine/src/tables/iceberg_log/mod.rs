@@ -1,7 +1,9 @@
 //! Iceberg tables: where their current metadata is, what they offer, and which files a snapshot has.
 
+mod client;
 mod files;
 mod manifests;
+mod metadata;
 mod opaque;
 mod partitions;
 mod rest;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use futures::TryStreamExt;
-use iceberg::spec::{PartitionField, SchemaRef, SnapshotRef, TableMetadata, TableMetadataRef, Transform};
+use iceberg::spec::{PartitionField, SchemaRef, SnapshotRef, TableMetadataRef, Transform};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
@@ -55,9 +57,9 @@ struct Then {
 
 impl IcebergTable {
     /// The table at `metadata`, below `root`.
-    pub(super) fn new(mut root: TableRoot, metadata: TableMetadataRef, version: String) -> Self {
+    fn new(mut root: TableRoot, metadata: TableMetadataRef, opaque: Arc<Opaque>, version: String) -> Self {
         root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
-        Self { root, metadata, version, opaque: Arc::default(), then: None }
+        Self { root, metadata, version, opaque, then: None }
     }
 
     /// The newest version of the table in a directory, or `known` if that is it.
@@ -67,12 +69,12 @@ impl IcebergTable {
         if let Some(known) = known.filter(|known| known.version == version) {
             return Ok(known.clone());
         }
-        let (metadata, opaque) = read_metadata(&root, &path).await?;
+        let (metadata, opaque) = metadata::read(&root, &path).await?;
         let root = match is_metadata_file(&root.base) {
             true => root.at(directory_of(&root.base)),
             false => root,
         };
-        Ok(Self { opaque: Arc::new(opaque), ..Self::new(root, Arc::new(metadata), version) })
+        Ok(Self::new(root, metadata, opaque, version))
     }
 
     /// The snapshot that is read; none of an empty table.
@@ -114,26 +116,6 @@ impl IcebergTable {
     /// By what the columns of its data files are known.
     fn identity(&self) -> Identity {
         if self.name_mapping().is_some() { Identity::Id } else { Identity::IdOnly }
-    }
-}
-
-/// A file of metadata, and the types in it that the library does not know.
-async fn read_metadata(root: &TableRoot, path: &Path) -> Result<(TableMetadata, Opaque), Fault> {
-    let io = storage::file_io(root, false);
-    let error = match TableMetadata::read_from(&io, storage::in_store(path)).await {
-        Ok(metadata) => return Ok((metadata, Opaque::new())),
-        Err(error) => Fault::iceberg(&root.root.connection, &error).in_file(path.as_ref()),
-    };
-    if !matches!(error, Fault::Corrupt(_)) {
-        return Err(error);
-    }
-    let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
-    let text = root.store.get(path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-    let Ok(mut metadata) = serde_json::from_slice(&text) else { return Err(error) };
-    let opaque = opaque::of_metadata(&mut metadata);
-    match serde_json::from_value(metadata) {
-        Ok(metadata) if !opaque.is_empty() => Ok((metadata, opaque)),
-        _ => Err(error),
     }
 }
 

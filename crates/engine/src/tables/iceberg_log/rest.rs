@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use iceberg::{Catalog, CatalogBuilder, ErrorKind, TableIdent};
-use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, REST_CATALOG_PROP_WAREHOUSE, RestCatalog, RestCatalogBuilder};
+use iceberg::spec::TableMetadata;
 use portcullis_contract::{RestAuth, StoreOptions};
-use tokio::sync::Mutex;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
 
-use super::{IcebergTable, storage};
+use super::client::RestClient;
+use super::{IcebergTable, metadata};
 use crate::tables::fault::Fault;
 use crate::tables::store::Stores;
 
@@ -29,10 +32,32 @@ pub(in crate::tables) struct RestConnection<'a> {
     pub(in crate::tables) store: &'a StoreOptions,
 }
 
+/// What a catalogue says of a table, with its metadata as `M`.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Loaded<M> {
+    #[serde(default)]
+    metadata_location: Option<String>,
+    metadata: M,
+    #[serde(default)]
+    config: Option<HashMap<String, Option<String>>>,
+    #[serde(default)]
+    storage_credentials: Option<Vec<StorageCredential>>,
+    /// Filters and masks that the catalogue asks its readers to apply.
+    #[serde(default)]
+    read_restrictions: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct StorageCredential {
+    prefix: String,
+    config: HashMap<String, Option<String>>,
+}
+
 /// The catalogues that were opened, by connection.
 #[derive(Debug, Default)]
 pub(in crate::tables) struct Catalogues {
-    open: Mutex<HashMap<String, Arc<RestCatalog>>>,
+    open: Mutex<HashMap<String, Arc<OnceCell<RestClient>>>>,
 }
 
 impl Catalogues {
@@ -45,32 +70,31 @@ impl Catalogues {
         granted: Option<&[String]>,
         known: Option<&IcebergTable>,
     ) -> Result<IcebergTable, Fault> {
-        let failed = |error: iceberg::Error| Fault::iceberg(connection.name, &error);
-        let catalogue = self.catalogue(connection, stores).await?;
-        let ident = TableIdent::from_strs(name.split('.'))
-            .map_err(|_| Fault::Withheld(format!("`{name}` is not a name of a table with its namespace")))?;
-        let table = match catalogue.load_table(&ident).await {
-            Ok(table) => table,
-            Err(error) if may_be_an_expired_token(&error, connection.auth) => {
-                catalogue.regenerate_token().await.map_err(failed)?;
-                catalogue.load_table(&ident).await.map_err(failed)?
-            }
-            Err(error) => return Err(failed(error)),
+        let place = self.place(connection).await;
+        let catalogue = place.get_or_try_init(|| RestClient::open(connection, stores)).await?;
+        let answer = catalogue.table(name, connection.store.access_key_id.is_none()).await?;
+        let said: Loaded<IgnoredAny> = serde_json::from_slice(&answer).map_err(|_| catalogue.nonsense())?;
+        if restricts(said.read_restrictions.as_ref()) {
+            return Err(Fault::Withheld(format!(
+                "the catalogue of connection `{}` restricts how it may be read (`read-restrictions`), which the gateway \
+                 does not apply",
+                connection.name
+            )));
+        }
+        let known = known.filter(|known| said.metadata_location.as_ref() == Some(&known.version));
+        let (metadata, opaque) = match known {
+            Some(known) => (Arc::clone(&known.metadata), Arc::clone(&known.opaque)),
+            None => read(&answer)?,
         };
-        let metadata = table.metadata_ref();
-        let version = match table.metadata_location() {
-            Some(location) => location.to_owned(),
+        let version = match &said.metadata_location {
+            Some(location) => location.clone(),
             None => format!("{} {}", metadata.location(), metadata.last_updated_ms()),
         };
         // The catalogue may hand out new credentials for the same version.
-        let vended = table.file_io().config().props();
-        let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), vended)?;
+        let vended = vended(&catalogue.properties, &said, metadata.location());
+        let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), &vended)?;
         let root = stores.granted(root, granted)?;
-        let metadata = match known {
-            Some(known) if known.version == version => Arc::clone(&known.metadata),
-            _ => metadata,
-        };
-        Ok(IcebergTable::new(root, metadata, version))
+        Ok(IcebergTable::new(root, metadata, opaque, version))
     }
 
     /// Forgets the catalogue of a connection, and with it its token.
@@ -78,54 +102,43 @@ impl Catalogues {
         self.open.lock().await.retain(|key, _| key.split('\n').next() != Some(connection));
     }
 
-    async fn catalogue(&self, connection: RestConnection<'_>, stores: &Stores) -> Result<Arc<RestCatalog>, Fault> {
+    /// The place of a connection's catalogue. Whoever comes while it is being opened waits for that; those of other
+    /// connections do not.
+    async fn place(&self, connection: RestConnection<'_>) -> Arc<OnceCell<RestClient>> {
         let key = format!("{}\n{connection:?}", connection.name);
-        let mut open = self.open.lock().await;
-        if let Some(catalogue) = open.get(&key) {
-            return Ok(Arc::clone(catalogue));
-        }
-        let catalogue = RestCatalogBuilder::default()
-            .with_storage_factory(storage::no_files())
-            .load(connection.name, properties(connection, stores)?)
-            .await
-            .map_err(|error| Fault::iceberg(connection.name, &error))?;
-        let catalogue = Arc::new(catalogue);
-        open.insert(key, Arc::clone(&catalogue));
-        Ok(catalogue)
+        Arc::clone(self.open.lock().await.entry(key).or_default())
     }
 }
 
-/// The library keeps a token until told otherwise, and does not tell a refusal from other failures.
-fn may_be_an_expired_token(error: &iceberg::Error, auth: &RestAuth) -> bool {
-    let found = !matches!(error.kind(), ErrorKind::TableNotFound | ErrorKind::NamespaceNotFound);
-    found && matches!(auth, RestAuth::ClientCredentials { .. })
+/// Whether there is anything in a catalogue's restrictions, whatever it is.
+fn restricts(restrictions: Option<&Value>) -> bool {
+    match restrictions {
+        None | Some(Value::Null) => false,
+        Some(Value::Object(members)) => members.values().any(|member| !member.is_null()),
+        Some(_) => true,
+    }
 }
 
-fn properties(connection: RestConnection<'_>, stores: &Stores) -> Result<HashMap<String, String>, Fault> {
-    let mut properties = HashMap::new();
-    let mut set = |name: &str, value: String| properties.insert(name.to_owned(), value);
-    set(REST_CATALOG_PROP_URI, connection.uri.trim_end_matches('/').to_owned());
-    if let Some(warehouse) = connection.warehouse {
-        set(REST_CATALOG_PROP_WAREHOUSE, warehouse.to_owned());
+fn read(answer: &[u8]) -> Result<metadata::Parsed, Fault> {
+    if let Ok(said) = serde_json::from_slice::<Loaded<TableMetadata>>(answer) {
+        return Ok((Arc::new(said.metadata), Arc::default()));
     }
-    if let Some(prefix) = connection.prefix {
-        set("prefix", prefix.to_owned());
-    }
-    match connection.auth {
-        RestAuth::None => {}
-        RestAuth::Bearer { token } => {
-            set("token", stores.secret(connection.name, token)?);
-        }
-        RestAuth::ClientCredentials { client_id, client_secret, scope, token_uri } => {
-            let secret = stores.secret(connection.name, client_secret)?;
-            set("credential", format!("{client_id}:{secret}"));
-            if let Some(scope) = scope {
-                set("scope", scope.clone());
-            }
-            if let Some(token_uri) = token_uri {
-                set("oauth2-server-uri", token_uri.clone());
-            }
-        }
-    }
-    Ok(properties)
+    let said = serde_json::from_slice::<Loaded<Value>>(answer).ok();
+    said.and_then(|said| metadata::with_opaque(said.metadata)).ok_or_else(metadata::invalid)
 }
+
+/// What the catalogue says about reaching a table's store: of all tables, of this one, and of the longest prefix of its
+/// location that it has credentials for.
+fn vended<M>(all: &HashMap<String, String>, said: &Loaded<M>, location: &str) -> HashMap<String, String> {
+    let own = said.config.iter().flatten();
+    let below = |credential: &&StorageCredential| location.starts_with(&credential.prefix);
+    let closest =
+        said.storage_credentials.iter().flatten().filter(below).max_by_key(|credential| credential.prefix.len());
+    let closest = closest.into_iter().flat_map(|credential| &credential.config);
+    let mut vended = all.clone();
+    vended.extend(own.chain(closest).filter_map(|(name, value)| Some((name.clone(), value.clone()?))));
+    vended
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,22 +18,9 @@ use serde::{Deserialize, Serialize};
 use super::opaque;
 use crate::tables::store::TableRoot;
 
-/// Marks a name that is a path in the store already.
-const IN_STORE: &str = "in-store:";
-
-/// The name by which [`file_io`] reads a path of the store.
-pub(super) fn in_store(path: &Path) -> String {
-    format!("{IN_STORE}{path}")
-}
-
 /// The files of a table. With `opaque`, manifests are given without what the library cannot read.
 pub(super) fn file_io(root: &TableRoot, opaque: bool) -> FileIO {
     FileIOBuilder::new(Arc::new(TableStorage { root: Some(root.clone()), opaque })).build()
-}
-
-/// For catalogues, whose own access to files is not used.
-pub(super) fn no_files() -> Arc<dyn StorageFactory> {
-    Arc::new(TableStorage { root: None, opaque: false })
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,10 +42,7 @@ impl TableStorage {
     fn locate(&self, name: &str) -> Result<(Arc<dyn ObjectStore>, Path)> {
         let root = self.root.as_ref().ok_or_else(|| Error::new(ErrorKind::Unexpected, "no store"))?;
         let invalid = || Error::new(ErrorKind::DataInvalid, "a path that is not in the table's connection");
-        let path = match name.strip_prefix(IN_STORE) {
-            Some(path) => Path::parse(path).map_err(|_| invalid())?,
-            None => root.locate(name).map_err(|_| invalid())?,
-        };
+        let path = root.locate(name).map_err(|_| invalid())?;
         Ok((Arc::clone(&root.store) as Arc<dyn ObjectStore>, path))
     }
 }

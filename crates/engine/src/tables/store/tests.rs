@@ -1,3 +1,5 @@
+use object_store::CredentialProvider;
+
 use super::*;
 
 fn stores(mesh: &FilePath) -> Stores {
@@ -124,7 +126,7 @@ fn credentials_of_the_platform_are_for_the_platforms_endpoint() {
     let evil = || ("s3.endpoint".to_owned(), "https://evil.example".to_owned());
     let keys = ["s3.access-key-id", "s3.secret-access-key"].map(|name| (name.to_owned(), "vended".to_owned()));
     let client = |options: &StoreOptions, vended: HashMap<String, String>| {
-        format!("{:?}", stores.s3("c", "b", options, &vended).unwrap())
+        format!("{:?}", stores.client("c", &Bucket::S3("b".into()), options, &Lent::by(&vended, options)).unwrap())
     };
     assert!(!client(&own, HashMap::from([evil()])).contains("evil.example"));
     let both = keys.iter().cloned().chain([evil()]).collect();
@@ -136,6 +138,44 @@ fn credentials_of_the_platform_are_for_the_platforms_endpoint() {
     );
     let vended = keys.iter().cloned().chain([evil()]).collect();
     assert!(client(&none, vended).contains("evil.example"), "what the catalogue hands out goes where it says");
+}
+
+#[tokio::test]
+async fn lent_credentials_are_renewed_where_they_are_used() {
+    let mesh = tempfile::TempDir::new().unwrap();
+    std::fs::write(mesh.path().join("own"), "own").unwrap();
+    let stores = stores(mesh.path());
+    let lent = |id: &str, endpoint: &str| {
+        let all = [
+            ("s3.access-key-id", id),
+            ("s3.secret-access-key", "s"),
+            ("s3.session-token", id),
+            ("s3.endpoint", endpoint),
+        ];
+        HashMap::from(all.map(|(name, value)| (name.to_owned(), value.to_owned())))
+    };
+    let options = StoreOptions { region: Some("eu".into()), ..StoreOptions::default() };
+    let open = |location: &str, id: &str, endpoint: &str| {
+        stores.catalogue_root("c", &options, location, &lent(id, endpoint)).unwrap().root
+    };
+    let first = open("s3://b/t", "one", "https://a.example");
+    let again = open("s3://b/t", "two", "https://a.example");
+    assert!(Arc::ptr_eq(&first, &again), "what is known of files is kept");
+    let used = first.lent.as_ref().unwrap().get_credential().await.unwrap();
+    assert_eq!(
+        (used.key_id.as_str(), used.token.as_deref()),
+        ("two", Some("two")),
+        "a query that runs goes on with these"
+    );
+    let other = open("s3://b/u", "three", "https://a.example");
+    let elsewhere = open("s3://b/t", "four", "https://b.example");
+    assert!(!Arc::ptr_eq(&first, &other) && !Arc::ptr_eq(&first, &elsewhere));
+    let used = first.lent.as_ref().unwrap().get_credential().await.unwrap();
+    assert_eq!(used.key_id, "two", "neither another table's nor another host's");
+    let own = Some(SecretRef::File("own".into()));
+    let options = StoreOptions { access_key_id: own.clone(), secret_access_key: own, ..options.clone() };
+    let plain = stores.catalogue_root("c", &options, "s3://b/t", &lent("five", "https://a.example")).unwrap();
+    assert!(plain.root.lent.is_none(), "the connection's own come first");
 }
 
 #[test]

@@ -130,6 +130,47 @@ async fn external_corrupt_delta_files_are_named() {
             every_damage_is_told_or_harmless(lake.path(), Delta, name).await;
         }
     }
+    if let Some(lake) = spark::lake() {
+        every_damage_is_told_or_harmless(&lake, Delta, "d_checkpoint_v2").await;
+    }
+}
+
+/// Where the log was cleaned, a checkpoint and its sidecars are all there is of the versions before.
+#[tokio::test(flavor = "multi_thread")]
+async fn external_corrupt_lost_checkpoints_are_named() {
+    let Some(lake) = spark::lake() else { return };
+    for name in ["d_checkpoint_v2", "d_checkpoint_parts"] {
+        let log = lake.join(name).join("_delta_log");
+        let number = |name: &str| name.split('.').next().unwrap().parse::<u64>();
+        let names = files_below(&log).into_iter().map(|path| path.strip_prefix(&log).unwrap().display().to_string());
+        let newest = names.map(|name| name.trim_start_matches("_sidecars/").to_owned());
+        let newest: Vec<String> = newest.filter(|name| name.contains(".checkpoint.") && number(name).is_ok()).collect();
+        let version = newest.iter().map(|name| number(name).unwrap()).max().unwrap();
+        let cleaned = |table: &Path| {
+            let log = table.join("_delta_log");
+            for file in files_below(&log) {
+                let name = file.file_name().unwrap().to_string_lossy();
+                if number(&name)
+                    .is_ok_and(|number| number < version || number == version && !name.contains(".checkpoint."))
+                {
+                    std::fs::remove_file(file).unwrap();
+                }
+            }
+        };
+        let expected = rows(&parquet_rows(&expected_file(&lake, name)));
+        assert_eq!(changed(&lake, Delta, name, cleaned).await.unwrap(), expected, "{name} when its log was cleaned");
+        let of_it: Vec<&String> = newest.iter().filter(|name| number(name).unwrap() == version).collect();
+        assert!(of_it.len() > 1, "{of_it:?}");
+        for lost in of_it {
+            let without = |table: &Path| {
+                cleaned(table);
+                let files = files_below(&table.join("_delta_log"));
+                std::fs::remove_file(files.iter().find(|file| file.ends_with(lost)).unwrap()).unwrap();
+            };
+            let error = changed(&lake, Delta, name, without).await.unwrap_err();
+            assert!(error.contains(lost.as_str()), "{name} without {lost}: {error}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

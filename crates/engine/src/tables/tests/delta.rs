@@ -91,17 +91,17 @@ async fn external_delta_types_are_read_as_declared() {
 async fn external_delta_times_in_other_forms_than_the_tables_are_read_or_refused() {
     let Some(lake) = lake() else { return };
     let url = lake.path().display().to_string();
-    for (name, column) in [("int96", ("tz", "timestamptz")), ("nanos", ("ts", "timestamp"))] {
-        let table = declared(&url, name, TableFormat::Delta, &[("id", "long"), column]);
+    for name in ["int96", "nanos"] {
+        let table = declared(&url, name, TableFormat::Delta, &[("id", "long"), ("ts", "timestamp")]);
         let ctx = beside_expected(lake.path(), &table).await;
         for query in [
             "select * from {}",
-            "select min({c}), max({c}) from {}",
-            "select id from {} where {c} < timestamp '1970-01-01T00:00:00'",
-            "select id from {} where {c} > timestamp '2200-01-01T00:00:00'",
-            "select id from {} where {c} = timestamp '1969-12-31T23:59:59.999999'",
+            "select min(ts), max(ts) from {}",
+            "select id from {} where ts < timestamp '1970-01-01T00:00:00'",
+            "select id from {} where ts > timestamp '2200-01-01T00:00:00'",
+            "select id from {} where ts = timestamp '1969-12-31T23:59:59.999999'",
         ] {
-            same(&ctx, &query.replace("{c}", column.0)).await;
+            same(&ctx, query).await;
         }
     }
     let tables = tables();

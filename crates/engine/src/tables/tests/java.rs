@@ -40,19 +40,24 @@ pub(super) fn classpath(program: &str) -> Option<String> {
     std::fs::read_to_string(list).ok()
 }
 
+/// The command that runs a program with Iceberg's libraries; none without Java.
+pub(super) fn command(program: &str) -> Option<Vec<String>> {
+    let classpath = if has("java") { classpath("java_writer") } else { None }?;
+    let program = fixtures().join("java_writer").join(program).display().to_string();
+    Some(vec!["java".into(), "-cp".into(), classpath.trim().into(), program])
+}
+
 pub(super) fn lake() -> Option<Arc<TempDir>> {
     let mut lake = LAKE.lock().unwrap();
     if let Some(lake) = lake.as_ref() {
         return Some(Arc::clone(lake));
     }
-    let classpath = if has("java") { classpath("java_writer") } else { None };
-    let Some(classpath) = classpath else {
+    let Some(command) = command("Write.java") else {
         skip("no Java with Maven to write Iceberg tables");
         return None;
     };
     let directory = TempDir::new().unwrap();
-    let program = fixtures().join("java_writer/Write.java");
-    run(Command::new("java").args(["-cp", classpath.trim()]).arg(program).arg(directory.path()));
+    run(Command::new(&command[0]).args(&command[1..]).arg(directory.path()));
     Some(Arc::clone(lake.insert(Arc::new(directory))))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Tests whose names start with `external_` need Python or Java.
 
+mod clouds;
 mod conformance;
 mod corrupt;
 mod delta;
@@ -11,3 +12,5 @@ mod object_store;
 mod spark;
 mod support;
 mod travel;
+
+pub(super) use support::declared_in;

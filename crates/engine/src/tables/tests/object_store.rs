@@ -85,9 +85,8 @@ impl Weed {
             region: Some("us-east-1".into()),
             access_key_id: Some(SecretRef::File("key".into())),
             secret_access_key: Some(SecretRef::File("secret".into())),
-            session_token: None,
             allow_http: true,
-            virtual_hosted: false,
+            ..StoreOptions::default()
         }
     }
 

@@ -20,16 +20,24 @@ const OPENED: &[&str] = &[
     "sun.util.calendar",
 ];
 
+/// The command that runs a program with Spark; none without Java.
+pub(super) fn command(program: &str) -> Option<Vec<String>> {
+    let classpath = if has("java") { classpath("spark_writer") } else { None }?;
+    let opened = OPENED.iter().flat_map(|package| ["--add-opens".into(), format!("java.base/{package}=ALL-UNNAMED")]);
+    let program = fixtures().join("spark_writer").join(program).display().to_string();
+    let rest = ["-Xmx2g".to_owned(), "-cp".to_owned(), classpath.trim().to_owned(), program];
+    Some(["java".to_owned()].into_iter().chain(opened).chain(rest).collect())
+}
+
 /// What Spark wrote: kept beside Spark's libraries, and written anew when what writes it has changed. None without Java.
 pub(super) fn lake() -> Option<PathBuf> {
     static WRITING: Mutex<()> = Mutex::new(());
     let _turn = WRITING.lock().unwrap();
-    let Some(classpath) = (if has("java") { classpath("spark_writer") } else { None }) else {
+    let (Some(command), Some(classpath)) = (command("Write.java"), classpath("spark_writer")) else {
         skip("no Java with Maven to write tables with Spark");
         return None;
     };
-    let program = fixtures().join("spark_writer/Write.java");
-    let source = std::fs::read_to_string(&program).unwrap() + &classpath;
+    let source = std::fs::read_to_string(fixtures().join("spark_writer/Write.java")).unwrap() + &classpath;
     let home = cache().join("spark_writer");
     let (lake, stamp) = (home.join("lake"), home.join("lake.stamp"));
     if std::fs::read_to_string(&stamp).is_ok_and(|written| written == source) {
@@ -37,9 +45,7 @@ pub(super) fn lake() -> Option<PathBuf> {
     }
     // Another run of the tests may be at it, too: the last to be ready wins, and none sees half a lake.
     let own = home.join(format!("lake-{}", std::process::id()));
-    let opened = OPENED.iter().flat_map(|package| ["--add-opens".into(), format!("java.base/{package}=ALL-UNNAMED")]);
-    let mut java = Command::new("java");
-    run(java.args(opened).args(["-Xmx2g", "-cp", classpath.trim()]).arg(program).arg(&own));
+    run(Command::new(&command[0]).args(&command[1..]).arg(&own));
     let _ = std::fs::remove_file(&stamp);
     let _ = std::fs::remove_dir_all(&lake);
     std::fs::rename(own, &lake).unwrap();

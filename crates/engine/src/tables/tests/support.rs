@@ -66,7 +66,7 @@ pub(super) fn run(command: &mut Command) -> String {
 }
 
 /// A contract's columns, as `name type` pairs.
-pub(super) type Columns<'a> = &'a [(&'a str, &'a str)];
+pub(in crate::tables) type Columns<'a> = &'a [(&'a str, &'a str)];
 
 /// The columns of the table with times in nanoseconds.
 pub(super) const NANOS: Columns<'_> = &[
@@ -84,7 +84,7 @@ pub(super) fn declared(url: &str, name: &str, format: TableFormat, columns: Colu
 }
 
 /// The same, in any connection.
-pub(super) fn declared_in(
+pub(in crate::tables) fn declared_in(
     kind: ConnectionKind,
     path: SourcePath,
     name: &str,
@@ -202,8 +202,12 @@ pub(super) fn expected_schema(lake: &Path, name: &str) -> Schema {
 
 /// A session where `t` is the table and `e` holds the rows that its writer reads.
 pub(super) async fn beside_expected(lake: &Path, table: &Table) -> SessionContext {
+    beside_expected_in(tables(), lake, table).await
+}
+
+/// The same, where secrets are needed.
+pub(super) async fn beside_expected_in(tables: Tables, lake: &Path, table: &Table) -> SessionContext {
     let expected = expected_file(lake, &table.name.table);
-    let tables = tables();
     let ctx = session(&tables);
     ctx.register_table("t", tables.pin(table).await.unwrap().provider()).unwrap();
     let plain = expected_schema(lake, &table.name.table);

@@ -12,6 +12,7 @@ use super::support::{
     Columns, Lake, declared, executed, expected_schema, fixtures, parquet_rows, python, rows, run, session, skip,
     tables, written_by_python,
 };
+use super::{java, spark};
 use crate::ErrorKind;
 use crate::tables::Tables;
 
@@ -107,19 +108,38 @@ async fn external_travel_random_pasts_are_what_a_model_says() {
     };
     let given = std::env::var("PORTCULLIS_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
     for seed in given.map_or(1..3, |seed| seed..seed + 1) {
-        let lake = tempfile::TempDir::new().unwrap();
-        let mut writer = std::process::Command::new(&python);
-        run(writer.arg(fixtures().join("make_random.py")).arg(lake.path()).args([seed.to_string().as_str(), "20"]));
-        for (format, kind) in [(TableFormat::Iceberg, "iceberg"), (TableFormat::Delta, "delta")] {
-            let name = format!("{kind}_{seed}");
-            eprintln!("seed {seed}: {name}");
-            let facts = facts(lake.path(), &name);
-            let columns = facts["declared"].as_array().unwrap().iter().map(|pair| (text(&pair[0]), text(&pair[1])));
-            let columns: Vec<(String, String)> = columns.collect();
-            let columns: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
-            let table = declared(&lake.path().display().to_string(), &name, format, &columns);
-            every_version_is_what_its_writer_reads(&tables(), lake.path(), &table).await;
-        }
+        random_past(&python, seed, 20, &[]).await;
+    }
+}
+
+/// The same by two writers in turns: pyiceberg and Iceberg's own library, deltalake and Spark.
+#[tokio::test(flavor = "multi_thread")]
+async fn external_travel_pasts_of_two_writers_are_what_a_model_says() {
+    let (Some(python), Some(iceberg), Some(delta)) =
+        (python(), java::command("Turn.java"), spark::command("Turn.java"))
+    else {
+        skip("no Python with pyiceberg and deltalake, or no Java with Maven");
+        return;
+    };
+    let seed = std::env::var("PORTCULLIS_SEED").map_or(5, |seed| seed.parse::<u64>().unwrap());
+    let commands = [iceberg, delta].map(|command| serde_json::to_string(&command).unwrap());
+    random_past(&python, seed, 24, &commands).await;
+}
+
+async fn random_past(python: &Path, seed: u64, steps: u64, second_writers: &[String]) {
+    let lake = tempfile::TempDir::new().unwrap();
+    let mut writer = std::process::Command::new(python);
+    writer.arg(fixtures().join("make_random.py")).arg(lake.path()).args([seed.to_string(), steps.to_string()]);
+    run(writer.args(second_writers));
+    for (format, kind) in [(TableFormat::Iceberg, "iceberg"), (TableFormat::Delta, "delta")] {
+        let name = format!("{kind}_{seed}");
+        eprintln!("seed {seed}: {name}");
+        let facts = facts(lake.path(), &name);
+        let columns = facts["declared"].as_array().unwrap().iter().map(|pair| (text(&pair[0]), text(&pair[1])));
+        let columns: Vec<(String, String)> = columns.collect();
+        let columns: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
+        let table = declared(&lake.path().display().to_string(), &name, format, &columns);
+        every_version_is_what_its_writer_reads(&tables(), lake.path(), &table).await;
     }
 }
 

@@ -1,0 +1,274 @@
+//! Against a stand-in that answers what the catalogues which run here do not: types that the library does not know,
+//! restrictions on reading, tokens that expire, credentials for each table.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portcullis_contract::{ConnectionKind, RestAuth, SecretRef, SourcePath, StoreOptions, Table, TableFormat};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Loaded, restricts, vended};
+use crate::tables::tests::declared_in;
+use crate::tables::{Tables, TablesOptions};
+
+/// A request: its first line, its headers in small letters, its body.
+struct Asked {
+    line: String,
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+type Answer = dyn Fn(&Asked) -> (u16, Value) + Send + Sync;
+
+/// A catalogue of this test: its address, and the first lines of what it was asked.
+struct StandIn {
+    uri: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl StandIn {
+    async fn start(answer: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/api", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (answer, log): (Arc<Answer>, _) = (Arc::new(answer), Arc::clone(&asked));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, Arc::clone(&answer), Arc::clone(&log)));
+            }
+        });
+        Self { uri, asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
+    }
+
+    fn table(&self, auth: RestAuth, column: (&str, &str)) -> Table {
+        let kind = ConnectionKind::IcebergRest {
+            uri: self.uri.clone(),
+            warehouse: Some("w h".into()),
+            prefix: None,
+            auth,
+            store: StoreOptions { endpoint: Some("https://s3.invalid".into()), ..StoreOptions::default() },
+        };
+        let path = SourcePath::Table("a.b.t é".into());
+        declared_in(kind, path, "t", TableFormat::Iceberg, &[("id", "long"), column])
+    }
+}
+
+async fn serve(mut stream: TcpStream, answer: Arc<Answer>, log: Arc<Mutex<Vec<String>>>) {
+    let mut text = Vec::new();
+    let end = loop {
+        if let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if stream.read_buf(&mut text).await.unwrap_or(0) == 0 {
+            return;
+        }
+    };
+    let head = String::from_utf8(text[..end].to_vec()).unwrap();
+    let mut lines = head.lines();
+    let line = lines.next().unwrap().trim_end_matches(" HTTP/1.1").to_owned();
+    let headers = lines.filter_map(|line| line.split_once(": "));
+    let headers: HashMap<_, _> = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+    let length: usize = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+    while text.len() < end + length {
+        stream.read_buf(&mut text).await.unwrap();
+    }
+    let asked = Asked { line, headers, body: String::from_utf8(text[end..].to_vec()).unwrap() };
+    log.lock().unwrap().push(asked.line.clone());
+    let (status, value) = answer(&asked);
+    let body = value.to_string();
+    let moved = if status == 307 { "location: http://127.0.0.1:1/\r\n" } else { "" };
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{moved}connection: close\r\n\r\n");
+    let _ = stream.write_all((head + &body).as_bytes()).await;
+}
+
+/// A table with a column `v` of this type.
+fn loaded(of: &str) -> Value {
+    let field = |id: i32, name: &str, of: &str| json!({"id": id, "name": name, "required": false, "type": of});
+    json!({"metadata-location": "s3://b/t/metadata/1.metadata.json", "metadata": {
+        "format-version": 3, "table-uuid": "9c12d441-03fe-4693-9a96-a0705ddf69c1", "location": "s3://b/t",
+        "last-sequence-number": 0, "last-updated-ms": 1, "last-column-id": 2, "next-row-id": 0, "current-schema-id": 0,
+        "schemas": [{"type": "struct", "schema-id": 0, "fields": [field(1, "id", "long"), field(2, "v", of)]}],
+        "default-spec-id": 0, "partition-specs": [{"spec-id": 0, "fields": []}], "last-partition-id": 999,
+        "default-sort-order-id": 0, "sort-orders": [{"order-id": 0, "fields": []}]}})
+}
+
+fn tables(directory: &std::path::Path) -> Tables {
+    let mut options = TablesOptions::new(directory);
+    options.refresh_age = Duration::ZERO;
+    Tables::new(options)
+}
+
+async fn told(stand_in: &StandIn, auth: RestAuth, column: (&str, &str)) -> String {
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("secret"), "s3cr3t&\n").unwrap();
+    match tables(directory.path()).pin(&stand_in.table(auth, column)).await {
+        Ok(pinned) => pinned.snapshot().to_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_the_library_does_not_know_are_known_by_name() {
+    for (of, column, expected) in [
+        ("string", ("v", "string"), "empty"),
+        ("unknown", ("v", "string"), "empty"),
+        ("variant", ("id", "long"), "empty"),
+        ("variant", ("v", "string"), "its column `v` has the type `variant`, which the gateway cannot read"),
+        ("geometry(srid:4326)", ("v", "binary"), "has the type `geometry(srid:4326)`, which the gateway cannot read"),
+        ("decimal(x)", ("id", "long"), "its Iceberg metadata is invalid"),
+    ] {
+        let answer = loaded(of);
+        let stand_in = StandIn::start(move |asked| match asked.line.contains("/config") {
+            true => (200, json!({"defaults": {"prefix": "no"}, "overrides": {"prefix": "p/q"}})),
+            false => (200, answer.clone()),
+        });
+        let stand_in = stand_in.await;
+        let error = told(&stand_in, RestAuth::None, column).await;
+        assert!(error.ends_with(expected), "{of}: {error}");
+        let asked = stand_in.asked();
+        let wanted = ["GET /api/v1/config?warehouse=w+h", "GET /api/v1/p/q/namespaces/a%1Fb/tables/t%20%C3%A9"];
+        assert_eq!(asked, wanted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_its_catalogue_restricts_is_withheld() {
+    let filter = json!({"required-row-filter": {"type": "eq", "term": "id", "value": 1}});
+    for (restrictions, withheld) in [
+        (filter, true),
+        (json!({"required-column-projections": []}), true),
+        (json!({"something-new": 1}), true),
+        (json!(["x"]), true),
+        (json!({"required-row-filter": null}), false),
+        (json!({}), false),
+        (Value::Null, false),
+    ] {
+        assert_eq!(restricts(Some(&restrictions)), withheld, "{restrictions}");
+        let mut answer = loaded("string");
+        answer["read-restrictions"] = restrictions.clone();
+        let stand_in = StandIn::start(move |asked| match asked.line.contains("/config") {
+            true => (200, json!({})),
+            false => (200, answer.clone()),
+        });
+        let error = told(&stand_in.await, RestAuth::None, ("v", "string")).await;
+        let expected = "table `test.t` is withheld: the catalogue of connection `lake` restricts how it may be read \
+                        (`read-restrictions`), which the gateway does not apply";
+        assert_eq!(error == expected, withheld, "{restrictions}: {error}");
+        assert!(withheld || error == "empty", "{error}");
+    }
+}
+
+fn credentials() -> RestAuth {
+    RestAuth::ClientCredentials {
+        client_id: "me".into(),
+        client_secret: SecretRef::File("secret".into()),
+        scope: None,
+        token_uri: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_kept_and_renewed() {
+    let granted = Arc::new(Mutex::new(0));
+    let good = Arc::clone(&granted);
+    let stand_in = StandIn::start(move |asked| {
+        let mut number = good.lock().unwrap();
+        if asked.line == "POST /api/v1/oauth/tokens" {
+            assert!(asked.body.contains("client_secret=s3cr3t%26&scope=catalog"), "{}", asked.body);
+            *number += 1;
+            return (200, json!({"access_token": format!("t{number}"), "token_type": "bearer", "expires_in": 3600}));
+        }
+        // The second token is the first that is good for tables.
+        let wanted = format!("Bearer t{}", if asked.line.contains("/config") { 1 } else { 2 });
+        match asked.headers.get("authorization") == Some(&wanted) {
+            true if asked.line.contains("/config") => (200, json!({})),
+            true => {
+                assert_eq!(asked.headers.get("x-iceberg-access-delegation").unwrap(), "vended-credentials");
+                (200, loaded("string"))
+            }
+            false => (
+                419,
+                json!({"error": {"message": "t1 is over", "type": "AuthenticationTimeoutException", "code": 419}}),
+            ),
+        }
+    })
+    .await;
+    let directory = tempfile::TempDir::new().unwrap();
+    std::fs::write(directory.path().join("secret"), "s3cr3t&").unwrap();
+    let tables = tables(directory.path());
+    let table = stand_in.table(credentials(), ("v", "string"));
+    tables.pin(&table).await.unwrap();
+    assert_eq!(stand_in.asked().len(), 5, "a token, the configuration, a refusal, another token, the table");
+    tables.pin(&table).await.unwrap();
+    assert_eq!(stand_in.asked().len(), 1, "the token is kept");
+    // One that is never good is not asked for without end.
+    *granted.lock().unwrap() = 7;
+    std::fs::write(directory.path().join("secret"), "s3cr3t&").unwrap();
+    let error = told(&stand_in, credentials(), ("v", "string")).await;
+    assert!(
+        error.contains("refused the gateway's credentials") || error.contains("takes the gateway's token"),
+        "{error}"
+    );
+    assert!(!error.contains("s3cr3t") && stand_in.asked().len() <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_go_nowhere_else() {
+    for (at, answer) in [
+        ("/config", (307, json!({}))),
+        ("/tables/", (307, json!({}))),
+        ("/oauth/", (307, json!({}))),
+        ("/config", (200, json!({"overrides": {"uri": "http://127.0.0.1:1/"}}))),
+    ] {
+        let stand_in = StandIn::start(move |asked| match &asked.line {
+            line if line.contains(at) => answer.clone(),
+            line if line.contains("/oauth/") => (200, json!({"access_token": "t"})),
+            line if line.contains("/config") => (200, json!({})),
+            _ => (200, loaded("string")),
+        });
+        let error = told(&stand_in.await, credentials(), ("v", "string")).await;
+        assert!(error.contains("sends its clients to another address"), "{at}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalogue_that_is_not_ready_is_asked_again() {
+    for (times, expected) in [(3, "empty"), (4, "did not answer as it should; try again later")] {
+        let count = Mutex::new(0);
+        let stand_in = StandIn::start(move |asked| {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            match asked.line.contains("/config") {
+                true if *count <= times => (503, json!({})),
+                true => (200, json!({})),
+                false => (200, loaded("string")),
+            }
+        });
+        let error = told(&stand_in.await, RestAuth::None, ("v", "string")).await;
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn credentials_of_the_longest_prefix_are_taken() {
+    let said: Loaded<Value> = serde_json::from_value(json!({
+        "metadata": {}, "config": {"s3.region": "of the table", "s3.endpoint": null}, "storage-credentials": [
+            {"prefix": "s3://b/", "config": {"s3.access-key-id": "wide"}},
+            {"prefix": "s3://b/t", "config": {"s3.access-key-id": "close", "s3.session-token": "x"}},
+            {"prefix": "s3://b/other", "config": {"s3.access-key-id": "other"}}]}))
+    .unwrap();
+    let all =
+        HashMap::from([("s3.endpoint".to_owned(), "of all".to_owned()), ("s3.region".to_owned(), "of all".to_owned())]);
+    let mut found: Vec<_> = vended(&all, &said, "s3://b/t").into_iter().collect();
+    found.sort();
+    let found: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(found, ["s3.access-key-id=close", "s3.endpoint=of all", "s3.region=of the table", "s3.session-token=x"]);
+}
