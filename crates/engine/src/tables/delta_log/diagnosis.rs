@@ -16,7 +16,8 @@ const MOST: usize = 1000;
 
 /// The same fault, with what is wrong in the log, if that is found.
 pub(super) async fn explained(fault: Fault, root: &TableRoot) -> Fault {
-    if !matches!(fault, Fault::Corrupt(_)) {
+    // The library does not tell a file that is cut from a store that does not answer.
+    if !matches!(fault, Fault::Corrupt(_) | Fault::Unavailable(_)) {
         return fault;
     }
     match DeltaTable::files_of_log(root).await {

@@ -96,8 +96,9 @@ async fn external_clouds_are_read_with_credentials_by_reference() {
     let (port_of_azure, port_of_gcs) = (azure.to_string(), gcs.to_string());
     let arguments = ["--blobHost", "127.0.0.1", "--blobPort", &port_of_azure, "--inMemoryPersistence", "--silent"];
     let _azure = start(&azurite, azure, &[&arguments[..], &["--skipApiVersionCheck"]].concat(), here);
-    let arguments = ["-scheme", "http", "-host", "127.0.0.1", "-port", &port_of_gcs, "-backend", "memory"];
-    let _gcs = start(&fake_gcs, gcs, &arguments, here);
+    let public = format!("127.0.0.1:{gcs}");
+    let arguments = ["-scheme", "http", "-host", "127.0.0.1", "-port", &port_of_gcs, "-public-host", &public];
+    let _gcs = start(&fake_gcs, gcs, &[&arguments[..], &["-backend", "memory"]].concat(), here);
     let (azure, gcs) = (format!("http://127.0.0.1:{azure}/{ACCOUNT}"), format!("http://127.0.0.1:{gcs}"));
     let mut writer = Command::new(python().unwrap());
     writer.arg(fixtures().join("make_clouds.py")).args([&azure, ACCOUNT, KEY, &gcs, "lake"]);
