@@ -66,10 +66,13 @@ fn external_pyarrow_flight() {
         assert_eq!(facts["rows"], answer(user, purpose, ROWS));
         assert_eq!(facts["all_rows"], number(user, purpose, "SELECT count(*) FROM orders.order_events"));
         let actions = [
+            "CancelFlightInfo",
+            "CancelQuery",
             "ClosePreparedStatement",
             "CloseSession",
             "CreatePreparedStatement",
             "GetSessionOptions",
+            "RenewFlightEndpoint",
             "SetSessionOptions",
         ];
         assert_eq!(facts["actions"], json!(actions));

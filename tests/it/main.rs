@@ -16,6 +16,7 @@ mod kinds;
 mod noninterference;
 mod raw_bytes;
 mod seaweed;
+mod shutdown;
 mod slt;
 mod support;
 mod threats;

@@ -1,8 +1,8 @@
 //! The journal as its callers see it: open, begin, complete, close.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -43,7 +43,12 @@ pub struct Journal {
 struct Shared {
     dir: PathBuf,
     commands: mpsc::Sender<Command>,
+    /// When a record could not be written, if none was since.
+    failed: Mutex<Option<Instant>>,
 }
+
+/// So long after a record could not be written, it is worth to try again.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 impl Journal {
     /// Opens the journal in `dir` for writing, making the directory if need be. Other processes may have it
@@ -61,7 +66,7 @@ impl Journal {
             .name("audit-journal".to_owned())
             .spawn(move || writer.run(&inbox))
             .map_err(AuditError::io("start the writer of", dir))?;
-        Ok(Journal { shared: Arc::new(Shared { dir: dir.to_owned(), commands }) })
+        Ok(Journal { shared: Arc::new(Shared { dir: dir.to_owned(), commands, failed: Mutex::default() }) })
     }
 
     /// The directory of the segments.
@@ -86,10 +91,25 @@ impl Journal {
         }
         // If this future is dropped here, `entry` writes `cancelled`, after the beginning: the queue keeps the order.
         match written.await {
-            Ok(Ok(())) => Ok(entry),
-            Ok(Err(reason)) => Err(entry.forget(AuditError::NotWritten { reason })),
+            Ok(Ok(())) => {
+                *self.failed() = None;
+                Ok(entry)
+            }
+            Ok(Err(reason)) => {
+                *self.failed() = Some(Instant::now());
+                Err(entry.forget(AuditError::NotWritten { reason }))
+            }
             Err(_) => Err(entry.forget(AuditError::Closed)),
         }
+    }
+
+    /// Whether records can be written, as far as is known: for ten seconds after one could not be, they cannot.
+    pub fn is_sound(&self) -> bool {
+        self.failed().is_none_or(|failed| failed.elapsed() > TRY_AGAIN)
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.shared.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what is outstanding, syncs, and lets go of the journal. Later calls of `begin` fail.

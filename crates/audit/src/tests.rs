@@ -260,13 +260,16 @@ async fn begin_fails_while_the_disk_refuses_and_recovers_afterwards() {
     // Every batch begins a new segment, which cannot be made while the directory is away.
     let journal = Journal::open(&dir, JournalOptions { segment_bytes: 1, ..JournalOptions::default() }).unwrap();
     let running = journal.begin(begin("before", "ana", "a.b")).await.unwrap();
+    assert!(journal.is_sound());
     fs::rename(&dir, &away).unwrap();
     let error = journal.begin(begin("refused", "ana", "a.b")).await.unwrap_err();
     assert!(matches!(error, AuditError::NotWritten { .. }), "{error}");
+    assert!(!journal.is_sound());
     running.complete(Outcome { rows: 5, ..Outcome::of(Status::Success) });
     assert!(journal.begin(begin("refused too", "ana", "a.b")).await.is_err());
     fs::rename(&away, &dir).unwrap();
     journal.begin(begin("after", "ana", "a.b")).await.unwrap().complete(Outcome::of(Status::Success));
+    assert!(journal.is_sound());
     journal.close().await;
     let entries = found(&dir, &oldest_first());
     let seen: Vec<_> = entries.iter().map(|entry| (entry.begin.query_id.as_str(), entry.rows)).collect();

@@ -1,19 +1,29 @@
 //! `DoAction`: what can be asked for beside queries.
 
 use arrow_flight::sql::{
-    ActionClosePreparedStatementRequest, ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
+    ActionCancelQueryRequest, ActionCancelQueryResult, ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest, Any, ProstMessageExt,
 };
-use arrow_flight::{Action, ActionType};
+use arrow_flight::{
+    Action, ActionType, CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, FlightInfo,
+    RenewFlightEndpointRequest,
+};
 use portcullis_gateway::{Gateway, Session};
 use prost::Message;
 use tonic::Status;
 
+use crate::info;
 use crate::prepared;
+use crate::running::Running;
 use crate::session_options::{self, SetRequest};
 use crate::status;
+use crate::ticket::Statement;
 
 const CREATE_PREPARED_STATEMENT: &str = "CreatePreparedStatement";
 const CLOSE_PREPARED_STATEMENT: &str = "ClosePreparedStatement";
+const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
+const CANCEL_QUERY: &str = "CancelQuery";
+const RENEW_FLIGHT_ENDPOINT: &str = "RenewFlightEndpoint";
 const SET_SESSION_OPTIONS: &str = "SetSessionOptions";
 const GET_SESSION_OPTIONS: &str = "GetSessionOptions";
 const CLOSE_SESSION: &str = "CloseSession";
@@ -22,9 +32,12 @@ const CLOSE_SESSION: &str = "CloseSession";
 const CREATED: &str = "type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementResult";
 
 /// The actions that are answered, and what they do.
-const ACTIONS: [(&str, &str); 5] = [
+const ACTIONS: [(&str, &str); 8] = [
     (CREATE_PREPARED_STATEMENT, "Plans a statement and returns a handle for it."),
     (CLOSE_PREPARED_STATEMENT, "Ends the use of a handle."),
+    (CANCEL_FLIGHT_INFO, "Stops what runs for the tickets of a FlightInfo at this replica."),
+    (CANCEL_QUERY, "As CancelFlightInfo, for older clients."),
+    (RENEW_FLIGHT_ENDPOINT, "Returns an endpoint whose ticket expires later."),
     (
         SET_SESSION_OPTIONS,
         "Sets options of the session: `schema`, `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
@@ -43,6 +56,7 @@ pub(crate) fn list() -> Vec<ActionType> {
 /// Answers an action: the bodies of its results. `late` is whether the client takes up an update's cookies too late.
 pub(crate) async fn run(
     gateway: &Gateway,
+    running: &Running,
     session: &Session,
     action: Action,
     late: bool,
@@ -58,6 +72,22 @@ pub(crate) async fn run(
             let _: ActionClosePreparedStatementRequest = unpack(&action)?;
             Ok(Vec::new())
         }
+        CANCEL_FLIGHT_INFO => {
+            let request = CancelFlightInfoRequest::decode(action.body.clone()).map_err(|_| unreadable(&action))?;
+            cancel(running, session, &request.info.ok_or_else(|| unreadable(&action))?)?;
+            Ok(vec![CancelFlightInfoResult::new(CancelStatus::Cancelled).encode_to_vec()])
+        }
+        CANCEL_QUERY => {
+            let request: ActionCancelQueryRequest = unpack(&action)?;
+            cancel(running, session, &FlightInfo::decode(request.info).map_err(|_| unreadable(&action))?)?;
+            let result = ActionCancelQueryResult { result: CancelStatus::Cancelled.into() };
+            Ok(vec![result.as_any().encode_to_vec()])
+        }
+        RENEW_FLIGHT_ENDPOINT => {
+            let request = RenewFlightEndpointRequest::decode(action.body.clone()).map_err(|_| unreadable(&action))?;
+            let endpoint = request.endpoint.ok_or_else(|| unreadable(&action))?;
+            Ok(vec![renew(gateway, session, endpoint)?.encode_to_vec()])
+        }
         SET_SESSION_OPTIONS => {
             let request = SetRequest::decode(action.body.clone()).map_err(|_| unreadable(&action))?;
             Ok(vec![session_options::set(gateway, session, request).await?.encode_to_vec()])
@@ -71,15 +101,31 @@ pub(crate) async fn run(
     }
 }
 
+/// Stops what this principal runs for these tickets.
+fn cancel(running: &Running, session: &Session, info: &FlightInfo) -> Result<(), Status> {
+    let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
+    let stopped = tickets.filter(|ticket| running.cancel(session.user(), &ticket.ticket)).count();
+    if stopped > 0 {
+        return Ok(());
+    }
+    let message = "nothing of yours runs for these tickets at this replica: it has ended, has not begun, or runs at another \
+                   replica, where closing its stream cancels it";
+    Err(Status::not_found(message))
+}
+
+/// An endpoint with the same ticket, sealed anew.
+fn renew(gateway: &Gateway, session: &Session, endpoint: FlightEndpoint) -> Result<FlightEndpoint, Status> {
+    let ticket = endpoint.ticket.as_ref().ok_or_else(|| status::invalid("the endpoint has no ticket"))?;
+    let ticket = Some(Statement::renewed(gateway, session, ticket)?);
+    let expiration_time = Some(info::expiration(gateway));
+    Ok(FlightEndpoint { ticket, expiration_time, location: Vec::new(), app_metadata: endpoint.app_metadata })
+}
+
 fn refused(action: &str) -> Status {
     match action {
         "BeginTransaction" | "EndTransaction" => status::unsupported("transactions"),
         "BeginSavepoint" | "EndSavepoint" => status::unsupported("savepoints"),
         "CreatePreparedSubstraitPlan" => status::unsupported("Substrait plans"),
-        "CancelQuery" | "CancelFlightInfo" => {
-            Status::unimplemented("cancelling by action is not supported: close the stream to cancel a query")
-        }
-        "RenewFlightEndpoint" => Status::unimplemented("tickets cannot be renewed: ask for the flight again"),
         other => Status::unimplemented(format!("there is no action `{other}`; ListActions names those there are")),
     }
 }

@@ -5,7 +5,9 @@ use arrow_flight::sql::Any;
 use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, SchemaResult, Ticket};
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
+use portcullis_gateway::Gateway;
 use prost::Message;
+use prost_types::Timestamp;
 use tonic::Status;
 
 use crate::status;
@@ -23,9 +25,17 @@ pub(crate) fn schema_result(schema: &Schema) -> Result<SchemaResult, Status> {
     Ok(SchemaResult { schema: schema_bytes(schema)? })
 }
 
-/// The answer to `GetFlightInfo`, with its notices, one a line, as metadata of the application: one endpoint without a location, which means "where you asked". Behind a load
-/// balancer that is any replica.
+/// When what is sealed now expires.
+pub(crate) fn expiration(gateway: &Gateway) -> Timestamp {
+    let ms = gateway.handles_expire_ms();
+    let nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or_default();
+    Timestamp { seconds: ms.div_euclid(1_000), nanos }
+}
+
+/// The answer to `GetFlightInfo`, with its notices, one a line, as metadata of the application: one endpoint without a
+/// location, which means "where you asked". Behind a load balancer that is any replica.
 pub(crate) fn flight_info(
+    gateway: &Gateway,
     schema: &Schema,
     descriptor: FlightDescriptor,
     ticket: &Any,
@@ -34,7 +44,7 @@ pub(crate) fn flight_info(
     let endpoint = FlightEndpoint {
         ticket: Some(Ticket { ticket: ticket.encode_to_vec().into() }),
         location: Vec::new(),
-        expiration_time: None,
+        expiration_time: Some(expiration(gateway)),
         app_metadata: Bytes::new(),
     };
     Ok(FlightInfo {

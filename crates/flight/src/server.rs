@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
+use crate::health::Health;
+use crate::listener;
 use crate::service::FlightSql;
 
 /// Largest block of headers accepted. URL parameters that the JDBC driver does not know arrive as headers, and the
@@ -21,6 +23,9 @@ const MAX_HEADERS: u32 = 64 << 10;
 const MAX_REQUEST: usize = 16 << 20;
 /// A silent connection is asked for a sign of life after this time, and closed if none comes in as much again.
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How much longer than queries connections last at the end, so that clients are told why.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// Where the certificate for TLS is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
@@ -53,7 +58,7 @@ pub enum FlightError {
 }
 
 /// Serves Flight SQL on a listening socket until `shutdown` completes. Then no new call is taken, and running ones have
-/// the time of `limits.drain` to end.
+/// the time of `limits.drain` to end, and a little more for their clients to hear of it.
 ///
 /// # Errors
 /// If the TLS files cannot be used, or the socket fails.
@@ -64,6 +69,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), FlightError> {
     let grace = gateway.config().limits.drain.duration();
+    let (most, metrics) = (gateway.config().limits.connections, Arc::clone(gateway.metrics()));
+    let health = Health::new(Arc::clone(&gateway));
     let service = FlightSql::new(gateway).map_err(|error| FlightError::Metadata(error.to_string()))?;
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -75,17 +82,20 @@ pub async fn serve(
     let (stop, stopped) = oneshot::channel::<()>();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
     let serving = server
+        .add_service(health)
         .add_service(FlightServiceServer::new(service).max_decoding_message_size(MAX_REQUEST))
-        .serve_with_incoming_shutdown(incoming, async move { stopped.await.unwrap_or_default() });
+        .serve_with_incoming_shutdown(listener::bounded(incoming, most, metrics), async move {
+            stopped.await.unwrap_or_default()
+        });
     let deadline = async move {
         shutdown.await;
         let _ = stop.send(());
-        tokio::time::sleep(grace).await;
+        tokio::time::sleep(grace + LAST_WORDS).await;
     };
     tokio::select! {
         ended = serving => ended.map_err(FlightError::Transport),
         () = deadline => {
-            tracing::warn!(?grace, "calls were still running when the time of `limits.drain` was over; they are cut off");
+            tracing::warn!(?grace, "connections were still open after the time of `limits.drain`; they are cut off");
             Ok(())
         }
     }

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::{self, Caller};
 use crate::encode::{self, Encoder};
 use crate::metadata::Metadata;
+use crate::running::Running;
 use crate::statement::{Answer as Described, Rows};
 use crate::ticket::Statement;
 use crate::{action, command, info, prepared, put, statement, status};
@@ -34,13 +35,14 @@ type Messages<T> = BoxStream<'static, Result<T, Status>>;
 pub(crate) struct FlightSql {
     gateway: Arc<Gateway>,
     metadata: Metadata,
+    running: Arc<Running>,
 }
 
 impl FlightSql {
     /// A service over this gateway.
     pub(crate) fn new(gateway: Arc<Gateway>) -> Result<FlightSql, FlightError> {
         let metadata = Metadata::new(gateway.config())?;
-        Ok(FlightSql { gateway, metadata })
+        Ok(FlightSql { gateway, metadata, running: Arc::default() })
     }
 
     async fn caller<T>(&self, request: &Request<T>) -> Result<Caller<'_>, Status> {
@@ -68,7 +70,7 @@ impl FlightSql {
             statement::run_update(&self.gateway, session, &statement).await?;
             ticket = statement.was_set().into_ticket(&self.gateway, session);
         }
-        info::flight_info(&schema, descriptor, &ticket, &notices)
+        info::flight_info(&self.gateway, &schema, descriptor, &ticket, &notices)
     }
 
     async fn schema(&self, session: &Session, descriptor: &FlightDescriptor) -> Result<SchemaResult, Status> {
@@ -78,8 +80,12 @@ impl FlightSql {
 
     async fn stream(&self, session: &Session, request: &Request<Ticket>) -> Answer<Messages<FlightData>> {
         let options = encode::options(request.metadata())?;
-        let rows = self.rows(session, request.get_ref()).await?;
-        let mut response = Response::new(Encoder::new(rows.schema, rows.batches, options).boxed());
+        let call = self.running.begin(session.user(), &request.get_ref().ticket);
+        let rows = call.unless_cancelled(self.rows(session, request.get_ref())).await?;
+        rows.query.into_iter().for_each(|query| call.runs(query));
+        // The call is there to be cancelled as long as its stream.
+        let batches = rows.batches.map(move |batch| call.part(batch)).boxed();
+        let mut response = Response::new(Encoder::new(rows.schema, batches, options).boxed());
         if let Some(id) = rows.query_id.and_then(|id| MetadataValue::try_from(id).ok()) {
             response.metadata_mut().insert(status::QUERY_ID, id);
         }
@@ -181,7 +187,7 @@ impl FlightService for FlightSql {
     async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
         let caller = self.caller(&request).await?;
         let late = auth::is_late(request.metadata());
-        let bodies = action::run(&self.gateway, &caller.session, request.into_inner(), late).await;
+        let bodies = action::run(&self.gateway, &self.running, &caller.session, request.into_inner(), late).await;
         let result = |body: Vec<u8>| arrow_flight::Result { body: body.into() };
         caller.answer(bodies.map(|bodies| Response::new(of(bodies.into_iter().map(result).collect::<Vec<_>>()))))
     }

@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use arrow_flight::sql::{Any, CommandStatementQuery};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use portcullis_gateway::{Gateway, Session};
+use portcullis_gateway::{Canceller, Gateway, Session};
 use tonic::Status;
 
 use crate::command;
@@ -25,18 +25,21 @@ pub(crate) struct Rows {
     pub(crate) query_id: Option<String>,
     /// What the rows do not show, in words.
     pub(crate) notices: Vec<String>,
+    /// What stops the query, where there is one.
+    pub(crate) query: Option<Canceller>,
 }
 
 impl Rows {
     /// No columns and no rows.
     fn none() -> Rows {
         let (schema, batches) = (Arc::new(Schema::empty()), stream::empty().boxed());
-        Rows { schema, batches, query_id: None, notices: Vec::new() }
+        Rows { schema, batches, query_id: None, notices: Vec::new(), query: None }
     }
 
     /// The rows of one batch.
     pub(crate) fn of(batch: RecordBatch) -> Rows {
-        Rows { schema: batch.schema(), batches: stream::iter([Ok(batch)]).boxed(), query_id: None, notices: Vec::new() }
+        let (schema, batches) = (batch.schema(), stream::iter([Ok(batch)]).boxed());
+        Rows { schema, batches, query_id: None, notices: Vec::new(), query: None }
     }
 }
 
@@ -78,6 +81,7 @@ async fn rows(gateway: &Arc<Gateway>, session: &Session, statement: &Statement) 
     let parameters = statement.parameters()?;
     let rows = gateway.query(session, &statement.sql, parameters).await.map_err(status::from_gateway)?;
     let (query_id, notices) = (rows.query_id().to_owned(), rows.notices().to_vec());
+    let query = Some(rows.canceller());
     let schema = wire::schema(&rows.schema());
     let (id, announced) = (query_id.clone(), Arc::clone(&schema));
     let batches = rows.map(move |batch| match batch {
@@ -85,7 +89,7 @@ async fn rows(gateway: &Arc<Gateway>, session: &Session, statement: &Statement) 
         Err(error) => Err(status::from_query(error, &id)),
     });
     let batches = batches.boxed();
-    Ok(Rows { schema, batches, query_id: Some(query_id), notices })
+    Ok(Rows { schema, batches, query_id: Some(query_id), notices, query })
 }
 
 /// Runs a statement that changes nothing but an option of the session (`SET …`), for clients that run such as updates.

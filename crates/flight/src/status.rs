@@ -29,9 +29,18 @@ pub(crate) fn code(kind: ErrorKind) -> Code {
     }
 }
 
+/// The trailer by which gRPC clients are told when to try again, in milliseconds.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// The status of a gateway's error.
 pub(crate) fn from_gateway(error: GatewayError) -> Status {
-    Status::new(code(error.kind), truncated(error.message))
+    let mut status = Status::new(code(error.kind), truncated(error.message));
+    if let Some(time) = error.retry_after {
+        status
+            .metadata_mut()
+            .insert(PUSHBACK, MetadataValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    }
+    status
 }
 
 /// The status of an error of a running query, which names the query as the audit journal does.

@@ -4,7 +4,8 @@
 //! one is of no use. They carry no decision: whoever comes with one is authorised again when it is used.
 
 use arrow::record_batch::RecordBatch;
-use arrow_flight::sql::{Any, ProstMessageExt, TicketStatementQuery};
+use arrow_flight::Ticket;
+use arrow_flight::sql::{Any, Command, CommandPreparedStatementQuery, ProstMessageExt, TicketStatementQuery};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use portcullis_gateway::{Defaults, Gateway, Session, SessionOptions};
 use prost::Message;
 use tonic::Status;
 
+use crate::command;
 use crate::status;
 
 /// Most bytes of parameters that a prepared statement's handle carries.
@@ -123,6 +125,22 @@ impl Statement {
         ticket: &TicketStatementQuery,
     ) -> Result<Self, Status> {
         Self::unseal(gateway, session, STATEMENT, &ticket.statement_handle)
+    }
+
+    /// The same ticket, sealed anew; tickets for metadata are not sealed, and stay as they are.
+    pub(crate) fn renewed(gateway: &Gateway, session: &Session, ticket: &Ticket) -> Result<Ticket, Status> {
+        let command = match command::of_ticket(&ticket.ticket)? {
+            Command::TicketStatementQuery(sealed) => {
+                Self::from_ticket(gateway, session, &sealed)?.into_ticket(gateway, session)
+            }
+            Command::CommandPreparedStatementQuery(query) => {
+                let statement = Self::from_handle(gateway, session, &query.prepared_statement_handle)?;
+                let prepared_statement_handle = statement.into_handle(gateway, session);
+                CommandPreparedStatementQuery { prepared_statement_handle }.as_any()
+            }
+            other => other.into_any(),
+        };
+        Ok(Ticket { ticket: command.encode_to_vec().into() })
     }
 
     /// The handle of a prepared statement.

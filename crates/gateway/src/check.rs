@@ -1,6 +1,6 @@
 //! All findings of a mesh directory, for `portcullis check` and `portcullis policy test`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use portcullis_contract::{Finding, Position};
@@ -72,10 +72,15 @@ fn run(snapshot: &PolicySnapshot, users: Users, mesh: &Mesh) -> Outcome {
     tests::run(snapshot, &principals, &mesh.policy_tests)
 }
 
-/// Groups and attributes that the configuration of identity providers names, and the vocabulary does not have.
+/// Groups and attributes that the configuration names, and the vocabulary does not have.
 fn issuers(config: &Config, snapshot: &PolicySnapshot) -> Vec<Finding> {
     let unknown = config.identity.issuers.iter().flat_map(|rules| identity::unknown_names(rules, snapshot));
-    unknown.map(|message| Finding::error("identity-unknown-name", Position::file(config::FILE), message)).collect()
+    let known: BTreeSet<&str> = snapshot.vocabulary().groups().collect();
+    let bounded = config.limits.groups.keys().filter(|group| !known.contains(group.as_str()));
+    let bounded =
+        bounded.map(|group| format!("`limits.groups`: the group `{group}` is not in policies/vocabulary.yaml"));
+    let finding = |code| move |message| Finding::error(code, Position::file(config::FILE), message);
+    unknown.map(finding("identity-unknown-name")).chain(bounded.map(finding("limits-unknown-name"))).collect()
 }
 
 fn configuration(mesh_dir: &Path) -> (Option<Config>, Vec<Finding>) {

@@ -171,7 +171,7 @@ impl Gateway {
     /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
     /// read it.
     pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, "", payload, self.after(self.config().identity.handle_lifetime))
+        self.signer.seal(kind, "", payload, self.handles_expire_ms())
     }
 
     /// The payload of something sealed.
@@ -183,9 +183,14 @@ impl Gateway {
         self.open_seal(kind, "", sealed)
     }
 
+    /// When tickets and handles expire that are sealed now, in milliseconds since 1970.
+    pub fn handles_expire_ms(&self) -> i64 {
+        self.after(self.config().identity.handle_lifetime)
+    }
+
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
     pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, session.user(), payload, self.after(self.config().identity.handle_lifetime))
+        self.signer.seal(kind, session.user(), payload, self.handles_expire_ms())
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.

@@ -1,6 +1,7 @@
 //! The gateway's one error, and how the errors of the stages below become it.
 
 use std::fmt;
+use std::time::Duration;
 
 use portcullis_audit::AuditError;
 use portcullis_contract::Finding;
@@ -63,12 +64,26 @@ pub struct GatewayError {
     pub message: String,
     /// Findings behind it, where the mesh itself is at fault (at start-up).
     pub findings: Vec<Finding>,
+    /// The limit that was met, by the name that metrics have for it.
+    pub limit: Option<&'static str>,
+    /// When it may be worth to try again.
+    pub retry_after: Option<Duration>,
 }
 
 impl GatewayError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> GatewayError {
-        GatewayError { kind, message: message.into(), findings: Vec::new() }
+        GatewayError { kind, message: message.into(), findings: Vec::new(), limit: None, retry_after: None }
+    }
+
+    /// A limit was met.
+    pub(crate) fn limit(name: &'static str, message: impl Into<String>) -> GatewayError {
+        GatewayError { limit: Some(name), ..GatewayError::new(ErrorKind::ResourceExhausted, message) }
+    }
+
+    pub(crate) fn retry_after(mut self, time: Duration) -> GatewayError {
+        self.retry_after = Some(time);
+        self
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> GatewayError {
@@ -96,7 +111,12 @@ impl From<GovernError> for GatewayError {
             GovernError::Refused { .. } => ErrorKind::Unimplemented,
             _ => ErrorKind::InvalidArgument,
         };
-        GatewayError::new(kind, error.to_string())
+        let limit = match &error {
+            GovernError::TooLarge { .. } => Some("statement"),
+            GovernError::TooDeep { .. } => Some("statement_depth"),
+            _ => None,
+        };
+        GatewayError { limit, ..GatewayError::new(kind, error.to_string()) }
     }
 }
 
@@ -125,7 +145,14 @@ impl From<EngineError> for GatewayError {
             EngineKind::Cancelled => ErrorKind::Cancelled,
             EngineKind::Internal => ErrorKind::Internal,
         };
-        GatewayError::new(kind, error.to_string())
+        let limit = match &error {
+            EngineError::LimitExceeded { limit: "rows", .. } => Some("rows"),
+            EngineError::LimitExceeded { limit: "seconds", .. } => Some("query_time"),
+            EngineError::LimitExceeded { .. } => Some("queue_wait"),
+            EngineError::ResourceExhausted(_) => Some("memory"),
+            _ => None,
+        };
+        GatewayError { limit, ..GatewayError::new(kind, error.to_string()) }
     }
 }
 

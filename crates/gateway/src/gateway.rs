@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
@@ -20,6 +21,7 @@ use crate::describe::{self, Described};
 use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
+use crate::metrics::Metrics;
 use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
@@ -34,6 +36,9 @@ use crate::{keys, mesh, pipeline, watch};
 /// What a call comes to. Boxed, so that the crates above compile without looking into the engine's futures again.
 type Answer<'a, T> = BoxFuture<'a, Result<T, GatewayError>>;
 
+/// How long queries may take to end that are stopped at the shutdown.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The gateway over one mesh directory.
 pub struct Gateway {
     mesh_dir: PathBuf,
@@ -45,6 +50,9 @@ pub struct Gateway {
     pub(crate) identity: Identity,
     pub(crate) signer: Signer,
     turns: Turns,
+    metrics: Arc<Metrics>,
+    /// Whether the time of `limits.drain` is over.
+    ended: tokio::sync::watch::Sender<bool>,
     engine: Arc<Engine>,
     journal: Journal,
     pub(crate) refusals: Arc<Refusals>,
@@ -113,6 +121,7 @@ impl Gateway {
         let journal = Journal::open(&audit_dir, options).map_err(|error| {
             GatewayError::new(ErrorKind::Unavailable, format!("without an audit journal nothing is served: {error}"))
         })?;
+        let metrics = Arc::new(Metrics::default());
         Ok(Gateway {
             logins: Logins::new(&config.identity),
             identity,
@@ -124,7 +133,9 @@ impl Gateway {
             parts,
             signer,
             engine,
-            refusals: Refusals::new(journal.clone()),
+            refusals: Refusals::new(journal.clone(), Arc::clone(&metrics)),
+            metrics,
+            ended: tokio::sync::watch::Sender::new(false),
             journal,
         })
     }
@@ -254,6 +265,7 @@ impl Gateway {
         });
         match reloaded.await {
             Ok(Reload { kept: true, version, .. }) => {
+                self.metrics.reloads_refused.add(1);
                 tracing::error!(version, "the mesh was not reloaded: the policies do not compile");
                 false
             }
@@ -268,10 +280,24 @@ impl Gateway {
         }
     }
 
-    /// Takes no more queries, waits for the running ones as long as `limits.drain` says, and closes the audit journal.
+    /// Takes no more queries: the gateway is not ready any longer, and what runs goes on.
+    pub fn close(&self) {
+        self.turns.close();
+    }
+
+    /// Takes no more queries, waits for the running ones as long as `limits.drain` says, stops those that still run with an
+    /// error, and closes the audit journal.
     pub async fn shutdown(&self) {
-        if !self.turns.drain(self.config.limits.drain.duration()).await {
-            tracing::warn!("queries were still running at the shutdown; they are recorded as interrupted");
+        let patience = self.config.limits.drain.duration();
+        if !self.turns.drain(patience).await {
+            tracing::warn!(
+                ?patience,
+                "queries were still running when the time of `limits.drain` was over; they are stopped"
+            );
+            self.ended.send_replace(true);
+            if !self.turns.drain(LAST_WORDS).await {
+                tracing::error!("queries could not be stopped; they are recorded as interrupted");
+            }
         }
         self.refusals.flush().await;
         self.journal.close().await;
@@ -311,6 +337,44 @@ impl Gateway {
         }
     }
 
+    /// What is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// All that is counted, in Prometheus' text format: no principal, no name of the mesh, no value.
+    pub fn metrics_text(&self) -> String {
+        let (running, waiting) = self.turns.counts();
+        let state = self.state();
+        let findings = state.findings.iter().filter(|finding| finding.is_error()).count();
+        let products = state.snapshot.catalogue().tables().count();
+        self.metrics.text(&[
+            ("queries_running", "Queries that run.", running.into()),
+            ("queries_waiting", "Queries that wait for their turn.", waiting as u64),
+            (
+                "memory_reserved_bytes",
+                "Memory that running queries hold for sorts, joins and aggregations.",
+                self.engine.memory_reserved() as u64,
+            ),
+            ("products", "Tables of contracts that are served.", products as u64),
+            ("findings_errors", "Findings of level error in the mesh as it is loaded.", findings as u64),
+            ("ready", "Whether new queries are taken.", u64::from(self.ready() == Ready::Yes)),
+        ])
+    }
+
+    /// Whether new queries are taken.
+    pub fn ready(&self) -> Ready {
+        match (self.turns.is_open(), self.journal.is_sound()) {
+            (false, _) => Ready::ShuttingDown,
+            (_, false) => Ready::NoJournal,
+            _ => Ready::Yes,
+        }
+    }
+
+    pub(crate) fn ended(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.ended.subscribe()
+    }
+
     pub(crate) fn turns(&self) -> &Turns {
         &self.turns
     }
@@ -322,6 +386,17 @@ impl Gateway {
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
+}
+
+/// Whether a gateway takes new queries, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// It does.
+    Yes,
+    /// It is shutting down.
+    ShuttingDown,
+    /// Its audit journal cannot be written.
+    NoJournal,
 }
 
 /// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
@@ -352,6 +427,7 @@ fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, Ga
         concurrent_queries: limits.concurrent_queries as usize,
         queue_time: limits.queue_wait.duration(),
         wall_time: Some(limits.query_time.duration()),
+        query_memory_bytes: limits.query_memory.in_memory(),
         rows: limits.rows,
         log_values: config.log.values,
         ..defaults

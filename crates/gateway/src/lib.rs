@@ -21,6 +21,7 @@ mod identity;
 mod keys;
 mod login;
 mod mesh;
+mod metrics;
 mod options;
 mod parameters;
 mod pipeline;
@@ -48,7 +49,8 @@ pub use check::{PolicyTests, check, policy_tests};
 pub use config::Config;
 pub use describe::Described;
 pub use error::{ErrorKind, GatewayError};
-pub use gateway::Gateway;
+pub use gateway::{Gateway, Ready};
+pub use metrics::{Counter, Gauge, Metrics};
 pub use options::{BrokenGlass, SessionOptions};
 pub use portcullis_engine::Stopwatch;
 pub use portcullis_govern::Defaults;
@@ -58,6 +60,6 @@ pub use review::{
     Basis, Considered, Effect, PolicySet, Simulation, policy_check, policy_diff, policy_matrix, simulate,
 };
 pub use session::Session;
-pub use stream::QueryStream;
+pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
 pub use users::{hash_password, users_json_schema};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::config::Identity;
-use crate::error::{ErrorKind, GatewayError};
+use crate::error::GatewayError;
 use crate::throttle::Throttle;
 use crate::users::{Users, verify};
 
@@ -36,8 +36,9 @@ impl Logins {
         let as_user = self.users.wait(user).map(|wait| ("as this user", wait));
         let from_there = || Some(("from this address", self.addresses.wait(network?)?));
         let Some((where_from, wait)) = as_user.or_else(from_there) else { return Ok(()) };
-        let message = format!("too many failed logins {where_from}: try again in {} s", wait.as_secs() + 1);
-        Err(GatewayError::new(ErrorKind::ResourceExhausted, message))
+        let hint = Duration::from_secs(wait.as_secs() + 1);
+        let message = format!("too many failed logins {where_from}: try again in {} s", hint.as_secs());
+        Err(GatewayError::limit("login_attempts", message).retry_after(hint))
     }
 
     /// Checks a password. The error is the same whether the user or the password is wrong.
@@ -55,7 +56,8 @@ impl Logins {
         let (text, long) = (password.to_owned(), password.len() > LONGEST_PASSWORD);
         let turn = tokio::time::timeout(LONGEST_WAIT, Arc::clone(&self.turns).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
-            return Err(GatewayError::new(ErrorKind::ResourceExhausted, "too many logins at once: try again later"));
+            let message = "too many logins at once: try again in 10 s";
+            return Err(GatewayError::limit("logins", message).retry_after(LONGEST_WAIT));
         };
         // Those that came at the same time may have failed while this one waited.
         self.throttled(user, network.as_deref())?;

@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
@@ -17,19 +16,19 @@ use portcullis_engine::{Engine, Stopwatch};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, Verdict, Versions, notices};
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, principal};
 use crate::parameters;
 use crate::record;
 use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::settings;
 use crate::state::State;
-use crate::stream::{Batches, QueryStream, Revoked};
+use crate::stream::{Batches, QueryStream, Revoked, Start};
+use crate::turns::Turn;
 
 /// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
 const UNPARSED: &str = "(not parsed)";
@@ -41,9 +40,9 @@ pub(crate) async fn run(
     sql: &str,
     bound: Option<RecordBatch>,
 ) -> Result<QueryStream, GatewayError> {
-    let turn = match gateway.turns().take().await {
+    let turn = match turn(gateway, session).await {
         Ok(turn) => turn,
-        Err(error) => return refused(gateway, session, What::Query, error).await,
+        Err((what, error)) => return refused(gateway, session, what, error).await,
     };
     let mut clock = Stopwatch::start();
     let standing = gateway.standing();
@@ -83,6 +82,14 @@ pub(crate) async fn run(
     }
     let revoked = Box::pin(standing.revoked(statement, session.clone(), subject.clone(), values, decision.clone()));
     query.execute(&plan, &decision, turn, revoked).await
+}
+
+/// Waits for a turn, by who asks and all the groups that they are in at this moment.
+async fn turn(gateway: &Gateway, session: &Session) -> Result<Turn, (What, GatewayError)> {
+    let state = gateway.state();
+    let principal = principal(&state, session).map_err(|error| (What::Token, error))?;
+    let groups = state.snapshot.vocabulary().memberships(&principal.groups);
+    gateway.turns().take(&principal.id, &groups).await.map_err(|error| (What::Query, error))
 }
 
 /// Refuses what did not come to a query.
@@ -163,7 +170,7 @@ impl<'a> Query<'a> {
         mut self,
         plan: &GovernedPlan,
         decision: &Decision,
-        turn: OwnedSemaphorePermit,
+        turn: Turn,
         revoked: Revoked,
     ) -> Result<QueryStream, GatewayError> {
         let engine = self.gateway.engine();
@@ -184,7 +191,6 @@ impl<'a> Query<'a> {
             let (query, principal) = (&self.record.query_id, &self.record.principal);
             tracing::warn!(%query, %principal, ?reason, "query behind broken glass");
         }
-        let limit = self.gateway.config().limits.query_time.duration();
         let batches: Batches = match (plan.explains(), plan.explain_text()) {
             (Some(ExplainKind::Analyze), _) => {
                 Box::pin(stream::once(async { explain::analyzed(&bound.analyze().await?) }))
@@ -198,16 +204,12 @@ impl<'a> Query<'a> {
         let mut clock = Stopwatch::start();
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
-        Ok(QueryStream::new(schema, batches, entry, turn, limit, revoked).with_notices(notices(decision)))
+        let start = Start::new(self.gateway, schema, batches, turn);
+        Ok(QueryStream::new(Start { notices: notices(decision), revoked, ..start }, entry))
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
-    async fn set(
-        mut self,
-        setting: &Setting,
-        subject: &Subject,
-        turn: OwnedSemaphorePermit,
-    ) -> Result<QueryStream, GatewayError> {
+    async fn set(mut self, setting: &Setting, subject: &Subject, turn: Turn) -> Result<QueryStream, GatewayError> {
         if let Setting::BreakGlass(Some(reason)) = setting {
             self.record.break_glass = Some(reason.clone());
         }
@@ -220,11 +222,9 @@ impl<'a> Query<'a> {
         }
         self.record.decision = Decided::Permitted;
         let entry = self.gateway.journal().begin(self.record).await?;
-        let config = self.gateway.config();
-        settings::apply(self.session, setting, self.gateway.after(config.identity.break_glass));
-        let (schema, limit): (SchemaRef, _) = (settings::schema(), config.limits.query_time.duration());
-        let never = Box::pin(std::future::pending());
-        Ok(QueryStream::new(schema, Box::pin(stream::empty()), entry, turn, limit, never))
+        settings::apply(self.session, setting, self.gateway.after(self.gateway.config().identity.break_glass));
+        let start = Start::new(self.gateway, settings::schema(), Box::pin(stream::empty()), turn);
+        Ok(QueryStream::new(start, entry))
     }
 
     fn decided(
@@ -264,6 +264,7 @@ impl<'a> Query<'a> {
         let status = if denied { Status::Denied } else { Status::Error };
         tracing::info!(query = %id, ?status, error = error.kind.as_str(), "query refused");
         entry.complete(Outcome { error_kind: Some(error.kind.as_str().to_owned()), ..Outcome::of(status) });
+        self.gateway.metrics().ended(status, Some(&error), 0, 0);
         Err(error)
     }
 }

@@ -11,6 +11,7 @@ use portcullis_audit::{Begin, Decision, Journal, Outcome, Status};
 use uuid::Uuid;
 
 use crate::error::{ErrorKind, GatewayError};
+use crate::metrics::Metrics;
 
 /// Different refusals that have records of their own within one window.
 const DISTINCT: usize = 100;
@@ -26,6 +27,7 @@ pub(crate) struct Refusal {
     what: What,
     authentication: String,
     kind: ErrorKind,
+    limit: Option<&'static str>,
     principal: String,
     client: Option<IpAddr>,
 }
@@ -49,6 +51,15 @@ impl What {
             What::Anything => "(several)",
         }
     }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            What::Login => "login",
+            What::Token => "token",
+            What::Query => "query",
+            What::Anything => "several",
+        }
+    }
 }
 
 impl Refusal {
@@ -64,13 +75,21 @@ impl Refusal {
         let name = name.filter(|name| !name.is_empty()).unwrap_or(NOBODY);
         let principal = name.chars().take(LONGEST_NAME).map(printable).collect();
         let client = client.map(|client| client.ip().to_canonical());
-        Refusal { what, authentication: authentication.to_owned(), kind: error.kind, principal, client }
+        Refusal {
+            what,
+            authentication: authentication.to_owned(),
+            kind: error.kind,
+            limit: error.limit,
+            principal,
+            client,
+        }
     }
 }
 
 /// Writes refusals to the journal.
 pub(crate) struct Refusals {
     journal: Journal,
+    metrics: Arc<Metrics>,
     window: Mutex<Option<Window>>,
 }
 
@@ -82,12 +101,13 @@ struct Window {
 }
 
 impl Refusals {
-    pub(crate) fn new(journal: Journal) -> Arc<Refusals> {
-        Arc::new(Refusals { journal, window: Mutex::default() })
+    pub(crate) fn new(journal: Journal, metrics: Arc<Metrics>) -> Arc<Refusals> {
+        Arc::new(Refusals { journal, metrics, window: Mutex::default() })
     }
 
     /// Takes note of a refusal. If it is to have a record of its own, that is on the disk when this returns.
     pub(crate) async fn note(self: &Arc<Self>, refusal: Refusal) {
+        self.metrics.refused(refusal.what.as_str(), refusal.kind, refusal.limit);
         if self.is_new(&refusal) {
             self.write(&refusal, None).await;
         }
@@ -127,8 +147,14 @@ impl Refusals {
         if others > 0 {
             let kind = ErrorKind::ResourceExhausted;
             let nobody = || NOBODY.to_owned();
-            let several =
-                Refusal { what: What::Anything, authentication: nobody(), kind, principal: nobody(), client: None };
+            let several = Refusal {
+                what: What::Anything,
+                authentication: nobody(),
+                kind,
+                limit: None,
+                principal: nobody(),
+                client: None,
+            };
             self.write(&several, Some(others)).await;
         }
     }

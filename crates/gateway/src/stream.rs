@@ -1,7 +1,7 @@
 //! The rows of a query on their way out: counted, bounded in time, and the audit entry closed however the stream ends.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -10,23 +10,63 @@ use datafusion::arrow::record_batch::RecordBatch;
 use futures::Stream;
 use portcullis_audit::{OpenEntry, Outcome, Status};
 use portcullis_engine::Stopwatch;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::error::{ErrorKind, GatewayError};
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::turns::{self, Turn};
 
 /// Ends when the rows may not go on.
 pub(crate) type Revoked = Pin<Box<dyn Future<Output = GatewayError> + Send>>;
 pub(crate) type Batches = Pin<Box<dyn Stream<Item = Result<RecordBatch, GatewayError>> + Send>>;
 
-/// Governed, scrubbed batches. Dropping it stops the work and is recorded as `cancelled`; at the time limit the work is
-/// stopped also if nobody asks for the next batch, so a client that stops reading cannot keep its turn.
+/// What a stream is made from, beside its audit entry.
+pub(crate) struct Start {
+    pub schema: SchemaRef,
+    pub batches: Batches,
+    pub turn: Turn,
+    pub notices: Vec<String>,
+    pub revoked: Revoked,
+    pub bounds: Bounds,
+    pub metrics: Arc<Metrics>,
+    /// True once nothing may run any longer.
+    pub ended: watch::Receiver<bool>,
+}
+
+impl Start {
+    /// Rows that nothing revokes, bounded as configured.
+    pub(crate) fn new(gateway: &Gateway, schema: SchemaRef, batches: Batches, turn: Turn) -> Start {
+        let limits = &gateway.config().limits;
+        let bounds = Bounds {
+            time: limits.query_time.duration(),
+            client_wait: limits.client_wait.duration(),
+            bytes: limits.bytes.map(|size| size.bytes()),
+        };
+        let revoked = Box::pin(std::future::pending());
+        let metrics = Arc::clone(gateway.metrics());
+        Start { schema, batches, turn, notices: Vec::new(), revoked, bounds, metrics, ended: gateway.ended() }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    time: Duration,
+    client_wait: Duration,
+    bytes: Option<u64>,
+}
+
+/// Governed, scrubbed batches. Dropping it stops the work and is recorded as `cancelled`. When its time is over, or the
+/// client has not read for too long, the work is stopped although nobody asks for the next batch: a client that stops
+/// reading cannot keep its turn.
 pub struct QueryStream {
     query_id: String,
     schema: SchemaRef,
     notices: Vec<String>,
     running: Arc<Mutex<Running>>,
-    limit: AbortHandle,
+    watch: AbortHandle,
 }
 
 /// What a query has until it ends.
@@ -36,9 +76,13 @@ struct Running {
     revoked: Revoked,
     /// None once the end is recorded.
     open: Option<Open>,
-    /// The error of the time limit, until it is handed on.
-    overdue: Option<GatewayError>,
+    /// What it was stopped with from outside, until that is handed on.
+    stopped: Option<GatewayError>,
     waker: Option<Waker>,
+    bounds: Bounds,
+    /// Since when the client has a batch and has not come for the next.
+    handed: Option<Instant>,
+    metrics: Arc<Metrics>,
 }
 
 struct Open {
@@ -46,40 +90,41 @@ struct Open {
     rows: u64,
     bytes: u64,
     clock: Stopwatch,
-    _turn: OwnedSemaphorePermit,
+    began: Instant,
+    _turn: Turn,
 }
 
 impl QueryStream {
     /// A stream whose audit entry is on the disk; there is no other way to make one. Must be called within a Tokio
     /// runtime.
-    pub(crate) fn new(
-        schema: SchemaRef,
-        batches: Batches,
-        entry: OpenEntry,
-        turn: OwnedSemaphorePermit,
-        limit: Duration,
-        revoked: Revoked,
-    ) -> QueryStream {
+    pub(crate) fn new(start: Start, entry: OpenEntry) -> QueryStream {
+        let Start { schema, batches, turn, notices, revoked, bounds, metrics, ended } = start;
         let query_id = entry.query_id().to_owned();
-        let open = Some(Open { entry, rows: 0, bytes: 0, clock: Stopwatch::start(), _turn: turn });
-        let running = Running { query_id: query_id.clone(), batches, revoked, open, overdue: None, waker: None };
-        let running = Arc::new(Mutex::new(running));
-        let overdue = Arc::clone(&running);
-        let watch = tokio::spawn(async move {
-            tokio::time::sleep(limit).await;
-            lock(&overdue).expire(limit);
-        });
-        QueryStream { query_id, schema, notices: Vec::new(), running, limit: watch.abort_handle() }
+        let began = Instant::now();
+        let open = Some(Open { entry, rows: 0, bytes: 0, clock: Stopwatch::start(), began, _turn: turn });
+        let running = Arc::new(Mutex::new(Running {
+            query_id: query_id.clone(),
+            batches,
+            revoked,
+            open,
+            stopped: None,
+            waker: None,
+            bounds,
+            handed: None,
+            metrics,
+        }));
+        let watch = tokio::spawn(watch(Arc::clone(&running), began, bounds, ended)).abort_handle();
+        QueryStream { query_id, schema, notices, running, watch }
+    }
+
+    /// What stops the query from elsewhere.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(Arc::downgrade(&self.running))
     }
 
     /// The schema that every batch has, as on the wire.
     pub fn schema(&self) -> SchemaRef {
         SchemaRef::clone(&self.schema)
-    }
-
-    pub(crate) fn with_notices(mut self, notices: Vec<String>) -> QueryStream {
-        self.notices = notices;
-        self
     }
 
     /// What the answer does not show, in words, where policies allow saying so.
@@ -95,8 +140,10 @@ impl QueryStream {
 
 impl Running {
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, mut clock, .. }) = self.open.take() {
+        if let Some(Open { entry, rows, bytes, mut clock, began, .. }) = self.open.take() {
             clock.stage("execute");
+            self.metrics.ended(status, error, rows, bytes);
+            self.metrics.took(began.elapsed());
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });
@@ -106,21 +153,49 @@ impl Running {
         self.revoked = Box::pin(std::future::pending());
     }
 
-    fn expire(&mut self, limit: Duration) {
+    /// Stops it from outside. Whether it was still running.
+    fn stop(&mut self, status: Status, error: GatewayError) -> bool {
         if self.open.is_none() {
-            return;
+            return false;
         }
-        let message = format!("the query ran longer than the limit of {limit:?}, and was stopped");
-        let error = GatewayError::new(ErrorKind::ResourceExhausted, message);
-        self.end(Status::Error, Some(&error));
-        self.overdue = Some(error);
+        self.end(status, Some(&error));
+        self.stopped = Some(error);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+        true
+    }
+
+    /// What has gone on for too long at this moment.
+    fn overdue(&self, now: Instant, end: Instant) -> Option<GatewayError> {
+        let Bounds { time, client_wait, .. } = self.bounds;
+        if now >= end {
+            let message = format!("the query ran longer than the limit of {time:?}, and was stopped");
+            return Some(GatewayError::limit("query_time", message));
+        }
+        let waits = self.handed.is_some_and(|handed| now.duration_since(handed) >= client_wait);
+        waits.then(|| {
+            let message = format!("the client did not read for {client_wait:?}, and the query was stopped");
+            GatewayError::limit("client_wait", message)
+        })
+    }
+
+    /// Counts a batch that is handed on.
+    fn tally(&mut self, batch: &RecordBatch) -> Result<(), GatewayError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let bytes = open.bytes.saturating_add(batch.get_array_memory_size() as u64);
+        if let Some(limit) = self.bounds.bytes.filter(|limit| bytes > *limit) {
+            let message = format!("the query was stopped: its answer exceeded the limit of {limit} bytes");
+            return Err(GatewayError::limit("bytes", message));
+        }
+        open.bytes = bytes;
+        open.rows += batch.num_rows() as u64;
+        Ok(())
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch, GatewayError>>> {
-        if let Some(error) = self.overdue.take() {
+        self.handed = None;
+        if let Some(error) = self.stopped.take() {
             return Poll::Ready(Some(Err(error)));
         }
         if self.open.is_none() {
@@ -131,13 +206,9 @@ impl Running {
             return Poll::Ready(Some(Err(error)));
         }
         let next = self.batches.as_mut().poll_next(context);
+        let next = next.map(|next| next.map(|batch| batch.and_then(|batch| self.tally(&batch).map(|()| batch))));
         match &next {
-            Poll::Ready(Some(Ok(batch))) => {
-                if let Some(open) = &mut self.open {
-                    open.rows += batch.num_rows() as u64;
-                    open.bytes += batch.get_array_memory_size() as u64;
-                }
-            }
+            Poll::Ready(Some(Ok(_))) => self.handed = Some(Instant::now()),
             Poll::Ready(Some(Err(error))) => {
                 let cancelled = error.kind == ErrorKind::Cancelled;
                 self.end(if cancelled { Status::Cancelled } else { Status::Error }, Some(error));
@@ -159,8 +230,43 @@ impl Stream for QueryStream {
 
 impl Drop for QueryStream {
     fn drop(&mut self) {
-        self.limit.abort();
+        self.watch.abort();
         lock(&self.running).end(Status::Cancelled, None);
+    }
+}
+
+/// Stops a query from elsewhere than its stream; it does not keep it alive.
+#[derive(Clone)]
+pub struct Canceller(Weak<Mutex<Running>>);
+
+impl Canceller {
+    /// Stops the query. Whether it was still running.
+    pub fn cancel(&self) -> bool {
+        let error = || GatewayError::new(ErrorKind::Cancelled, "the query was cancelled");
+        self.0.upgrade().is_some_and(|running| lock(&running).stop(Status::Cancelled, error()))
+    }
+}
+
+/// Stops what goes on for too long, or longer than the gateway. A client that waits is looked at no later than after twice its time.
+async fn watch(running: Arc<Mutex<Running>>, began: Instant, bounds: Bounds, mut ended: watch::Receiver<bool>) {
+    let end = began + bounds.time;
+    loop {
+        let next = lock(&running).handed.unwrap_or_else(Instant::now) + bounds.client_wait;
+        tokio::select! {
+            () = tokio::time::sleep_until(next.min(end)) => {}
+            Ok(_) = ended.wait_for(|ended| *ended) => {
+                lock(&running).stop(Status::Error, turns::closed());
+                return;
+            }
+        }
+        let mut running = lock(&running);
+        if let Some(error) = running.overdue(Instant::now(), end) {
+            running.stop(Status::Error, error);
+            return;
+        }
+        if running.open.is_none() {
+            return;
+        }
     }
 }
 

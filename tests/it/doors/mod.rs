@@ -8,7 +8,7 @@ mod commands;
 mod functions;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -102,20 +102,140 @@ fn every_table_is_closed_to_who_has_no_permit() {
     }
 }
 
-/// There is one listener, for gRPC. Another one (metrics, health, a console) does not compile here until its routes have
+/// Sends a request by hand, and returns all that comes back.
+fn http(address: SocketAddr, method: &str, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+const PATHS: [&str; 13] = [
+    "/",
+    "/metrics",
+    "/health",
+    "/healthz",
+    "/readyz",
+    "/ready",
+    "/api",
+    "/ui",
+    "/debug/pprof",
+    "/system",
+    "/catalog",
+    "/metrics/../system",
+    "/config",
+];
+
+/// There are two listeners: for gRPC, and for health and metrics. Another one does not compile here until its routes have
 /// their cases.
 #[test]
-fn there_is_one_listener_and_it_has_no_http_routes() {
-    let Listen { flight: _, tls_certificate: _, tls_key: _ } = Listen::default();
+fn the_grpc_listener_has_no_http_routes() {
+    let Listen { flight: _, tls_certificate: _, tls_key: _, http: _ } = Listen::default();
     let served = &stranger().served;
-    for path in ["/", "/metrics", "/health", "/healthz", "/ready", "/api", "/ui", "/debug/pprof", "/system", "/catalog"]
-    {
-        let mut stream = TcpStream::connect(served.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
+    for path in PATHS {
+        let answer = http(served.address, "GET", path);
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{path}: {}", String::from_utf8_lossy(&answer));
         assert_eq!(has_secret(&answer), None, "{path}");
     }
+}
+
+/// Whoever reaches the port gets these, and nothing of what is behind: not even to count by whom.
+#[test]
+fn every_http_route_has_its_case_and_tells_no_names() {
+    // A gateway that has a lot to tell: ana's queries, a refused login, a broken contract.
+    let mesh = support::copy_of_mesh();
+    std::fs::write(mesh.path().join("catalogs/orders/broken.yaml"), "kind: DataProduct\n").unwrap();
+    let gateway = block_on(support::open(mesh.path())).unwrap();
+    let served = support::serve(Arc::clone(&gateway), None);
+    block_on(async {
+        let mut ana = crate::flight::login(&served, "ana").await;
+        crate::flight::query(&mut ana, "SELECT customer_id FROM orders.order_events WHERE region = 'secret-value'")
+            .await;
+        ana.execute("SELECT * FROM fintech_core.inventory".to_owned(), None).await.unwrap_err();
+        crate::flight::Client::new(crate::flight::channel(&served).await)
+            .handshake("frida", "wrong")
+            .await
+            .unwrap_err();
+    });
+    let listener = block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    support::runtime().spawn(portcullis_http::serve(Arc::clone(&gateway), listener));
+
+    assert_eq!(
+        portcullis_http::ROUTES,
+        ["/healthz", "/metrics", "/readyz"],
+        "a route that is served has its case here"
+    );
+    for path in PATHS {
+        for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT"] {
+            let answer = String::from_utf8(http(address, method, path)).unwrap();
+            let expect = match (portcullis_http::ROUTES.contains(&path), method) {
+                (true, "GET" | "HEAD") => "HTTP/1.1 200 OK\r\n",
+                (true, _) if method != "CONNECT" => "HTTP/1.1 405 ",
+                _ => "HTTP/1.1 4",
+            };
+            assert!(answer.starts_with(expect), "{method} {path}: {answer}");
+            assert_eq!(has_secret(answer.as_bytes()), None, "{method} {path}");
+            for told in ["ana", "secret-value", "orders", "fintech", "127.0.0.1", "broken"] {
+                let words = answer.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.');
+                assert!(!words.into_iter().any(|word| word == told), "{method} {path} tells `{told}`: {answer}");
+            }
+        }
+    }
+    let metrics = String::from_utf8(http(address, "GET", "/metrics")).unwrap();
+    for line in [
+        "portcullis_queries_total{outcome=\"success\"} 1",
+        "portcullis_refusals_total{what=\"login\"} 1",
+        "portcullis_errors_total{kind=\"unauthenticated\"} 1",
+        "portcullis_query_seconds_count 1",
+        "portcullis_ready 1",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    // Each line is a comment or a number with labels of this code.
+    let sound =
+        regex::Regex::new("^(# (HELP|TYPE) .*|portcullis_[a-z_]+(\\{[a-z]+=\"[a-z_0-9.+I]*[a-z]*\"\\})? [0-9.]+)$")
+            .unwrap();
+    let body = metrics.split("\r\n\r\n").nth(1).unwrap();
+    assert!(body.lines().all(|line| sound.is_match(line)), "{body}");
+
+    gateway.close();
+    let answer = String::from_utf8(http(address, "GET", "/readyz")).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.ends_with("shutting down\n"), "{answer}");
+    assert!(http(address, "GET", "/healthz").starts_with(b"HTTP/1.1 200 "), "it still lives");
+}
+
+/// gRPC health tells one number, to whoever asks.
+#[test]
+fn grpc_health_has_its_case() {
+    use portcullis_flight::health::{HealthCheckRequest, HealthCheckResponse};
+    let mesh = support::copy_of_mesh();
+    let gateway = block_on(support::open(mesh.path())).unwrap();
+    let served = support::serve(Arc::clone(&gateway), None);
+    block_on(async {
+        let ask = async |method: &'static str, service: &str| {
+            let mut grpc = tonic::client::Grpc::new(crate::flight::channel(&served).await);
+            grpc.ready().await.unwrap();
+            let codec = portcullis_flight::health::codec();
+            let path = tonic::codegen::http::uri::PathAndQuery::from_static(method);
+            let request = HealthCheckRequest { service: service.to_owned() };
+            let answer: Result<tonic::Response<HealthCheckResponse>, _> =
+                grpc.unary(tonic::Request::new(request), path, codec).await;
+            answer.map(|answer| answer.get_ref().status)
+        };
+        const CHECK: &str = "/grpc.health.v1.Health/Check";
+        assert_eq!(ask(CHECK, "").await.unwrap(), 1);
+        assert_eq!(ask(CHECK, "arrow.flight.protocol.FlightService").await.unwrap(), 1);
+        assert_eq!(ask(CHECK, "orders").await.unwrap_err().code(), tonic::Code::NotFound);
+        assert_eq!(ask("/grpc.health.v1.Health/Watch", "").await.unwrap_err().code(), tonic::Code::Unimplemented);
+        for path in
+            ["/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.channelz.v1.Channelz/GetServers"]
+        {
+            assert_eq!(ask(path, "").await.unwrap_err().code(), tonic::Code::Unimplemented, "{path}");
+        }
+        gateway.close();
+        assert_eq!(ask(CHECK, "").await.unwrap(), 2, "not serving");
+    });
 }

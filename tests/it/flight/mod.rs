@@ -1,6 +1,8 @@
 //! Flight SQL over the wire, with the Rust client and with bare gRPC calls.
 
 mod access;
+mod cancel;
+mod limits;
 mod options;
 mod prepared;
 mod replicas;

@@ -27,8 +27,13 @@ fn a_client_that_hangs_up_cancels_its_query() {
         let mut messages = response.into_inner();
         messages.try_next().await.unwrap().unwrap();
         drop((messages, client));
-        cancelled(&support::mesh().join(&support::gateway().config().audit.dir), &id).await;
+        entry(&id).await;
     });
+}
+
+/// The journal's entry of a query of the shared gateway, once that has ended.
+pub async fn entry(id: &str) -> Entry {
+    cancelled(&support::mesh().join(&support::gateway().config().audit.dir), id).await
 }
 
 /// Waits until the journal says that a query was cancelled.

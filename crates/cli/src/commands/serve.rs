@@ -8,6 +8,7 @@ use portcullis_contract::Level;
 use portcullis_flight::TlsConfig;
 use portcullis_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use crate::args::ServeArgs;
 use crate::mesh::{Failure, configuration};
@@ -24,14 +25,22 @@ pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Res
         config.listen.tls_key = Some(std::path::absolute(key)?);
     }
     let tls = tls(mesh, &config);
-    let address = config.listen.flight;
-    let listener = listen(address).await?;
+    let listener = listen(config.listen.flight).await?;
+    let http = match config.listen.http {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let gateway = Gateway::open(mesh, config).await?;
     for finding in gateway.findings().iter().filter(|finding| finding.level != Level::Info) {
         writeln!(streams.err, "{finding}")?;
     }
     let scheme = if tls.is_some() { "grpc+tls" } else { "grpc+tcp" };
     writeln!(streams.err, "serving Flight SQL on {scheme}://{}", listener.local_addr()?)?;
+    if let Some(http) = http {
+        writeln!(streams.err, "serving health and metrics on http://{}", http.local_addr()?)?;
+        // Until the process ends: that it drains is to be seen.
+        tokio::spawn(portcullis_http::serve(Arc::clone(&gateway), http));
+    }
     until_stopped(gateway, listener, tls).await
 }
 
@@ -48,8 +57,25 @@ pub async fn until_stopped(
     listener: TcpListener,
     tls: Option<TlsConfig>,
 ) -> Result<u8, Failure> {
-    let served = portcullis_flight::serve(Arc::clone(&gateway), listener, tls, stop_signal()).await;
-    gateway.shutdown().await;
+    let (stop, stopped) = oneshot::channel();
+    let served = portcullis_flight::serve(Arc::clone(&gateway), listener, tls, async {
+        stopped.await.unwrap_or_default();
+    });
+    let drained = async {
+        stop_signal().await;
+        gateway.close();
+        // Nobody listens any more if serving has failed.
+        stop.send(()).ok();
+        gateway.shutdown().await;
+    };
+    tokio::pin!(served);
+    let served = tokio::select! {
+        served = &mut served => {
+            gateway.shutdown().await;
+            served
+        }
+        () = drained => served.await,
+    };
     served.map_err(|error| Failure::failed(error.to_string()))?;
     Ok(OK)
 }

@@ -35,6 +35,11 @@ impl Engine {
         Ok(Self { tables, runner, guards })
     }
 
+    /// Bytes of memory that running queries hold for sorts, joins and aggregations.
+    pub fn memory_reserved(&self) -> usize {
+        self.runner.memory_reserved()
+    }
+
     /// Which version of a table a statement means.
     ///
     /// # Errors

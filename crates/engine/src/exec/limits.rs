@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct EngineLimits {
     /// Memory of all queries together, in bytes. Sorts, joins and aggregates share it fairly and spill what does not fit.
     pub memory_bytes: usize,
+    /// Memory of one query, in bytes.
+    pub query_memory_bytes: usize,
     /// Where spill files go: created if need be, readable by this user only, emptied of what a crashed process left.
     pub spill_dir: PathBuf,
     /// Bytes that all spill files together may have.
@@ -33,6 +35,7 @@ impl EngineLimits {
     pub fn new(spill_dir: impl Into<PathBuf>) -> Self {
         Self {
             memory_bytes: 2 << 30,
+            query_memory_bytes: 1 << 30,
             spill_dir: spill_dir.into(),
             spill_bytes: 32 << 30,
             target_partitions: std::thread::available_parallelism().map_or(4, usize::from),

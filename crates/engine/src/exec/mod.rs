@@ -4,6 +4,7 @@ mod bind;
 mod engine;
 mod explain;
 mod limits;
+mod memory;
 pub(crate) mod redact;
 mod runner;
 mod session;

@@ -4,8 +4,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use futures::{FutureExt, StreamExt};
@@ -87,7 +88,12 @@ impl Runner {
         }
         let schema = if self.guards.scrubber() { wire_schema(&plan.schema()) } else { plan.schema() };
         let (limits, guards) = (self.limits.clone(), self.guards.clone());
-        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn })
+        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn, runtime: self.sessions.runtime() })
+    }
+
+    /// Bytes of memory that all queries hold.
+    pub fn memory_reserved(&self) -> usize {
+        self.sessions.reserved()
     }
 }
 
@@ -137,6 +143,7 @@ pub struct Bound {
     limits: EngineLimits,
     guards: Guards,
     turn: OwnedSemaphorePermit,
+    runtime: Arc<RuntimeEnv>,
 }
 
 impl Bound {
@@ -180,7 +187,7 @@ impl Bound {
     /// None today: failures come as the stream's first item.
     pub fn execute(self) -> Result<ScrubbedStream, EngineError> {
         Ok(ScrubbedStream::start(Start {
-            context: self.state.task_ctx(),
+            context: Arc::new(TaskContext::from(&self.state).with_runtime(self.runtime)),
             plan: self.plan,
             schema: self.schema,
             wall_time: self.limits.wall_time,

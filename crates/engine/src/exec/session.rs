@@ -13,6 +13,7 @@ use datafusion::prelude::SessionConfig;
 use portcullis_govern::UTC;
 
 use super::limits::EngineLimits;
+use super::memory::QueryPool;
 use super::redact::LogValues;
 use super::spill::SpillDir;
 use crate::guard::Planner;
@@ -21,6 +22,7 @@ use crate::guard::Planner;
 #[derive(Debug)]
 pub(super) struct Sessions {
     template: SessionState,
+    query_memory: usize,
     _spill: SpillDir,
 }
 
@@ -35,7 +37,20 @@ impl Sessions {
             .with_disk_manager_builder(disk)
             .with_object_store_registry(stores)
             .build_arc()?;
-        Ok(Self { template: template(limits, runtime), _spill: spill })
+        let query_memory = limits.query_memory_bytes;
+        Ok(Self { template: template(limits, runtime), query_memory, _spill: spill })
+    }
+
+    /// Bytes of memory that all queries hold.
+    pub fn reserved(&self) -> usize {
+        self.template.runtime_env().memory_pool.reserved()
+    }
+
+    /// What one query runs in: the shared environment, with a bound of its own on memory.
+    pub fn runtime(&self) -> Arc<RuntimeEnv> {
+        let shared = self.template.runtime_env();
+        let pool = QueryPool::new(Arc::clone(&shared.memory_pool), self.query_memory);
+        Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.as_ref().clone() })
     }
 
     /// A state whose clock starts now, and shows this time zone.

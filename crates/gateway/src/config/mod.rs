@@ -7,6 +7,7 @@ mod span;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,9 @@ pub struct Listen {
     pub tls_certificate: Option<PathBuf>,
     /// Private key of the certificate (PEM).
     pub tls_key: Option<PathBuf>,
+    /// Address and port for health and metrics (HTTP, without TLS and without login: for the platform's own network);
+    /// without it, there are none.
+    pub http: Option<SocketAddr>,
 }
 
 /// Who may come in.
@@ -85,12 +89,20 @@ pub struct Identity {
 pub struct Limits {
     /// Queries that run at the same time.
     pub concurrent_queries: u32,
+    /// Of these, queries of one principal.
+    pub principal_queries: u32,
+    /// Of these, queries of all members of a group of the vocabulary together; other groups have no bound of their own.
+    pub groups: BTreeMap<String, u32>,
     /// Queries that may wait for their turn; further ones are refused at once.
     pub queued_queries: u32,
+    /// Of these, queries of one principal.
+    pub principal_queued_queries: u32,
     /// How long a query may wait for its turn.
     pub queue_wait: Span,
     /// How long a query may run, reading by the client included.
     pub query_time: Span,
+    /// How long a client may leave a message of its result unread; then the query is stopped.
+    pub client_wait: Span,
     /// How long a running query may go on after a change of policies, contracts or users by which it would be refused,
     /// or answered otherwise; then it is stopped.
     pub revoke_within: Span,
@@ -98,8 +110,14 @@ pub struct Limits {
     pub drain: Span,
     /// Memory for sorts, joins and aggregations of all queries together; beyond it they spill to disk.
     pub memory: Size,
+    /// Of this, memory for one query.
+    pub query_memory: Size,
     /// Most rows of an answer; without it, any number.
     pub rows: Option<u64>,
+    /// Most bytes of an answer's values, as they are in memory; without it, any number.
+    pub bytes: Option<Size>,
+    /// Connections to the Flight SQL port that are open at the same time; further ones are closed at once.
+    pub connections: u32,
     /// Where they spill to.
     pub spill_dir: PathBuf,
     /// Disk space for spilling.
@@ -181,7 +199,12 @@ pub struct Catalogue {
 
 impl Default for Listen {
     fn default() -> Listen {
-        Listen { flight: SocketAddr::from((Ipv4Addr::LOCALHOST, 32010)), tls_certificate: None, tls_key: None }
+        Listen {
+            flight: SocketAddr::from((Ipv4Addr::LOCALHOST, 32010)),
+            tls_certificate: None,
+            tls_key: None,
+            http: None,
+        }
     }
 }
 
@@ -204,13 +227,20 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             concurrent_queries: 32,
+            principal_queries: 16,
+            groups: BTreeMap::new(),
             queued_queries: 256,
+            principal_queued_queries: 128,
             queue_wait: Span::seconds(30),
             query_time: Span::minutes(60),
+            client_wait: Span::minutes(5),
             revoke_within: Span::minutes(5),
             drain: Span::seconds(20),
             memory: Size::mib(1024),
+            query_memory: Size::mib(512),
             rows: None,
+            bytes: None,
+            connections: 1024,
             spill_dir: PathBuf::from(".portcullis/spill"),
             spill: Size::mib(20 * 1024),
             partitions: 0,
@@ -293,6 +323,10 @@ impl Config {
     fn validate(&self) -> Result<(), GatewayError> {
         let positive = [
             ("limits.concurrent_queries", u64::from(self.limits.concurrent_queries)),
+            ("limits.principal_queries", u64::from(self.limits.principal_queries)),
+            ("limits.query_memory", self.limits.query_memory.bytes()),
+            ("limits.connections", u64::from(self.limits.connections)),
+            ("limits.groups", self.limits.groups.values().copied().min().unwrap_or(1).into()),
             ("limits.batch_rows", u64::from(self.limits.batch_rows)),
             ("limits.memory", self.limits.memory.bytes()),
             ("limits.statement", self.limits.statement.bytes()),

@@ -99,9 +99,14 @@ async fn check_finds_names_that_the_vocabulary_does_not_have() {
         .map(|what| format!("issuer `https://id.example.com`: {what} is not in policies/vocabulary.yaml"));
     assert_eq!(found, expected);
     assert!(unknown_names(&rules(), &f.gateway.state().snapshot).is_empty());
-    f.write("portcullis.toml", &toml::to_string(&Config { identity: identity(wrong), ..config() }).unwrap());
+    let mut config = Config { identity: identity(wrong), ..config() };
+    config.limits.groups = [("readers".to_owned(), 1), ("chefs".to_owned(), 1)].into();
+    f.write("portcullis.toml", &toml::to_string(&config).unwrap());
     let findings = crate::check(f.dir.path());
     assert_eq!(findings.iter().filter(|finding| finding.code == "identity-unknown-name").count(), 2, "{findings:?}");
+    let limits: Vec<_> = findings.iter().filter(|finding| finding.code == "limits-unknown-name").collect();
+    assert_eq!(limits.len(), 1, "{findings:?}");
+    assert_eq!(limits[0].message, "`limits.groups`: the group `chefs` is not in policies/vocabulary.yaml");
 }
 
 fn identity(issuer: TrustedIssuer) -> crate::config::Identity {

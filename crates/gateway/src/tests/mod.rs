@@ -7,4 +7,5 @@ mod query;
 mod refusals;
 mod reload;
 mod travel;
+mod turns;
 mod units;

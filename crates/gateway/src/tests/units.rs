@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::config::{KeyRef, Limits, Span};
-use crate::error::ErrorKind;
+use crate::config::KeyRef;
 use crate::keys;
 use crate::signer::{Broken, Claims, Signer, Window};
 use crate::throttle::Throttle;
-use crate::turns::Turns;
 
 const LATEST: i64 = 5_000;
 
@@ -122,24 +120,4 @@ fn failed_logins_are_throttled_by_user_name_and_forgiven_after_the_window() {
     throttle.succeeded("ana");
     throttle.failed("ana");
     assert_eq!(throttle.wait("ana"), None);
-}
-
-#[tokio::test]
-async fn turns_are_bounded_so_is_the_queue_and_a_closed_gate_lets_nobody_in() {
-    let limits = Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..Limits::default() };
-    let turns = std::sync::Arc::new(Turns::new(&limits));
-    let running = turns.take().await.unwrap();
-    let waiting = tokio::spawn({
-        let turns = turns.clone();
-        async move { turns.take().await.map(drop) }
-    });
-    tokio::task::yield_now().await;
-    let error = turns.take().await.unwrap_err();
-    assert_eq!((error.kind, error.message.contains("too many")), (ErrorKind::ResourceExhausted, true));
-    let error = waiting.await.unwrap().unwrap_err();
-    assert_eq!((error.kind, error.message.contains("no turn came")), (ErrorKind::ResourceExhausted, true));
-    assert!(!turns.drain(Duration::from_millis(10)).await);
-    assert_eq!(turns.take().await.unwrap_err().kind, ErrorKind::Unavailable);
-    drop(running);
-    assert_eq!(turns.take().await.unwrap_err().kind, ErrorKind::Unavailable);
 }

@@ -1,0 +1,140 @@
+//! Turns: bounded, fair, and given back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::{Limits, Span};
+use crate::error::{ErrorKind, GatewayError};
+use crate::turns::{Turn, Turns};
+
+fn limits() -> Limits {
+    Limits {
+        concurrent_queries: 2,
+        principal_queries: 2,
+        queued_queries: 8,
+        queue_wait: Span::minutes(5),
+        ..Limits::default()
+    }
+}
+
+type Waiting = tokio::task::JoinHandle<Result<Turn, GatewayError>>;
+
+/// Asks for a turn, and returns once that is being waited for.
+async fn wait(turns: &Turns, id: &'static str, groups: &'static [&'static str]) -> Waiting {
+    let before = turns.counts().1;
+    let waiting = tokio::spawn({
+        let turns = turns.clone();
+        async move { turns.take(id, &groups.iter().copied().collect()).await }
+    });
+    while turns.counts().1 == before {
+        tokio::task::yield_now().await;
+    }
+    waiting
+}
+
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_says_so_at_once_and_when_to_come_again() {
+    let turns =
+        Turns::new(&Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..limits() });
+    let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let waiting = wait(&turns, "ana", &[]).await;
+    let error = turns.take("dev", &BTreeSet::new()).await.err().unwrap();
+    assert_eq!((error.kind, error.limit), (ErrorKind::ResourceExhausted, Some("queue")));
+    assert_eq!(error.message, "too many queries are waiting already: try again in 2 s");
+    assert_eq!(error.retry_after, Some(Duration::from_secs(2)));
+    let error = waiting.await.unwrap().err().unwrap();
+    assert_eq!((error.kind, error.limit), (ErrorKind::ResourceExhausted, Some("queue_wait")));
+    assert!(error.retry_after.is_some());
+    assert_eq!(turns.counts(), (1, 0), "who has gone waits no longer");
+    drop(running);
+    assert_eq!(turns.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn the_one_with_the_fewest_running_comes_first() {
+    let turns = Turns::new(&limits());
+    let (one, two) =
+        (turns.take("ana", &BTreeSet::new()).await.unwrap(), turns.take("ana", &BTreeSet::new()).await.unwrap());
+    let third = wait(&turns, "ana", &[]).await;
+    let fourth = wait(&turns, "ana", &[]).await;
+    let other = wait(&turns, "dev", &[]).await;
+    drop(one);
+    let dev = other.await.unwrap().unwrap();
+    settle().await;
+    assert!(!third.is_finished() && !fourth.is_finished(), "ana has one running, dev had none");
+    drop(two);
+    let third = third.await.unwrap().unwrap();
+    settle().await;
+    assert!(!fourth.is_finished(), "those of one principal in their order");
+    drop(dev);
+    let fourth = fourth.await.unwrap().unwrap();
+    drop((third, fourth));
+    assert_eq!(turns.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn principals_and_groups_have_bounds_of_their_own() {
+    let groups = [("analysts".to_owned(), 2)].into();
+    let bounds =
+        Limits { concurrent_queries: 8, principal_queries: 1, principal_queued_queries: 1, groups, ..limits() };
+    let turns = Turns::new(&bounds);
+    let take = async |id: &'static str, groups: &'static [&'static str]| {
+        turns.take(id, &groups.iter().copied().collect()).await.unwrap()
+    };
+    let ana = take("ana", &["analysts"]).await;
+    let waiting = wait(&turns, "ana", &["analysts"]).await;
+    let error = turns.take("ana", &["analysts"].into()).await.err().unwrap();
+    assert_eq!((error.kind, error.limit), (ErrorKind::ResourceExhausted, Some("principal_queue")));
+    let dev = take("dev", &["analysts", "cooks"]).await;
+    let third = wait(&turns, "eve", &["analysts"]).await;
+    let cook = take("carl", &["cooks"]).await;
+    drop(cook);
+    settle().await;
+    assert!(!third.is_finished() && !waiting.is_finished(), "a cook's turn is no analyst's");
+    drop(dev);
+    let eve = third.await.unwrap().unwrap();
+    settle().await;
+    assert!(!waiting.is_finished(), "ana has one");
+    drop(ana);
+    drop(waiting.await.unwrap().unwrap());
+    drop(eve);
+    assert_eq!(turns.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn who_does_not_wait_any_longer_takes_no_turn_away() {
+    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() });
+    let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let gone = wait(&turns, "dev", &[]).await;
+    gone.abort();
+    assert!(gone.await.is_err());
+    drop(running);
+    drop(turns.take("eve", &BTreeSet::new()).await.unwrap());
+    assert_eq!(turns.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_closed_gate_lets_nobody_in_and_waits_for_who_is_in() {
+    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() });
+    let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let waiting = wait(&turns, "dev", &[]).await;
+    assert!(turns.is_open());
+    assert!(!turns.drain(Duration::from_millis(10)).await);
+    assert!(!turns.is_open());
+    assert_eq!(waiting.await.unwrap().err().unwrap().kind, ErrorKind::Unavailable);
+    assert_eq!(turns.take("ana", &BTreeSet::new()).await.err().unwrap().kind, ErrorKind::Unavailable);
+    let drained = tokio::spawn({
+        let turns = turns.clone();
+        async move { turns.drain(Duration::from_secs(300)).await }
+    });
+    settle().await;
+    drop(running);
+    assert!(drained.await.unwrap());
+    assert_eq!(turns.take("ana", &BTreeSet::new()).await.err().unwrap().kind, ErrorKind::Unavailable);
+}

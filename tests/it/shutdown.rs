@@ -1,0 +1,165 @@
+//! `portcullis serve` in a process of its own, which is told to stop by a signal.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use arrow_flight::FlightData;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use futures::TryStreamExt;
+use portcullis_audit::{Entry, EntryStatus, Query};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
+
+use crate::flight::{descriptor, statement, with};
+use crate::support::{self, block_on};
+
+const LONG: &str = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e";
+const MESH: &str = "PORTCULLIS_TEST_SERVE";
+
+/// The process that the tests below start; nothing without them.
+#[test]
+fn child_that_serves() {
+    let Some(mesh) = std::env::var_os(MESH) else { return };
+    let arguments =
+        ["portcullis".into(), "--mesh".into(), mesh, "serve".into(), "--listen".into(), "127.0.0.1:0".into()];
+    let (mut out, mut err) = (std::io::sink(), std::io::stderr());
+    let mut streams = portcullis::Streams { out: &mut out, err: &mut err, interactive: false };
+    std::process::exit(block_on(portcullis::run(arguments, &mut streams)).into());
+}
+
+struct Serving {
+    child: Child,
+    flight: String,
+    http: String,
+}
+
+impl Serving {
+    fn start(mesh: &Path) -> Serving {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "shutdown::child_that_serves", "--nocapture"])
+            .env(MESH, mesh)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut after = |text: &str| {
+            let line = lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(text)).expect(text);
+            line.strip_prefix(text).unwrap().to_owned()
+        };
+        let flight = after("serving Flight SQL on grpc+tcp://");
+        let http = after("serving health and metrics on http://");
+        // What it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Serving { child, flight, http }
+    }
+
+    /// The status line of the readiness probe, if there is anybody to ask.
+    fn ready(&self) -> Option<String> {
+        let mut stream = TcpStream::connect(&self.http).ok()?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        text.lines().next().map(str::to_owned)
+    }
+
+    fn stop(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let began = Instant::now();
+        while self.ready().as_deref() != Some("HTTP/1.1 503 Service Unavailable") {
+            assert!(began.elapsed() < Duration::from_secs(60), "it stays ready: {:?}", self.ready());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn ended(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+type Raw = FlightServiceClient<Channel>;
+
+/// A query that runs, of which one message is read.
+async fn begin(serving: &Serving) -> (Raw, String, Streaming<FlightData>) {
+    let channel = Endpoint::from_shared(format!("http://{}", serving.flight)).unwrap().connect().await.unwrap();
+    let mut client = crate::flight::Client::new(channel.clone());
+    client.handshake("frida", "frida").await.unwrap();
+    let token = client.token().unwrap().clone();
+    let mut raw = FlightServiceClient::new(channel);
+    let info = raw.get_flight_info(with(&token, descriptor(&statement(LONG)))).await.unwrap().into_inner();
+    let ticket = info.endpoint[0].ticket.clone().unwrap();
+    let mut messages = raw.do_get(with(&token, ticket)).await.unwrap().into_inner();
+    messages.try_next().await.unwrap().unwrap();
+    (raw, token, messages)
+}
+
+fn mesh(drain: &str) -> (tempfile::TempDir, PathBuf) {
+    let mesh = support::copy_of_mesh();
+    let file = mesh.path().join("portcullis.toml");
+    let settings = format!("[listen]\nhttp = \"127.0.0.1:0\"\n[limits]\ndrain = \"{drain}\"\n");
+    std::fs::write(file, settings).unwrap();
+    let journal = mesh.path().join(".portcullis/audit");
+    (mesh, journal)
+}
+
+fn entry(journal: &Path) -> Entry {
+    let all = portcullis_audit::search(journal, &Query::default()).unwrap().map(Result::unwrap);
+    let mut long: Vec<_> = all.filter(|entry| entry.begin.statement.contains("generate_series")).collect();
+    assert_eq!(long.len(), 1);
+    long.remove(0)
+}
+
+#[test]
+fn what_runs_at_the_signal_goes_on_and_nothing_new_begins() {
+    let (mesh, journal) = mesh("10m");
+    let mut serving = Serving::start(mesh.path());
+    assert_eq!(serving.ready().as_deref(), Some("HTTP/1.1 200 OK"));
+    let (mut raw, token, mut messages) = block_on(begin(&serving));
+    serving.stop();
+    block_on(async {
+        // The connection takes no new call, or takes it only to refuse it.
+        if let Ok(info) = raw.get_flight_info(with(&token, descriptor(&statement("SELECT 1")))).await {
+            let ticket = info.into_inner().endpoint[0].ticket.clone().unwrap();
+            raw.do_get(with(&token, ticket)).await.unwrap_err();
+        }
+        for _ in 0..50 {
+            messages.try_next().await.unwrap().expect("the stream is not cut");
+        }
+        drop((messages, raw));
+    });
+    assert_eq!(serving.ended(), Some(0));
+    assert_eq!(entry(&journal).status, EntryStatus::Cancelled, "the client had enough");
+}
+
+#[test]
+fn what_runs_longer_than_the_drain_ends_with_an_error() {
+    let (mesh, journal) = mesh("1s");
+    let mut serving = Serving::start(mesh.path());
+    let (_raw, _, mut messages) = block_on(begin(&serving));
+    serving.stop();
+    let status = block_on(async {
+        loop {
+            match messages.try_next().await {
+                Ok(message) => drop(message.expect("the stream ended as if it were whole")),
+                Err(status) => break status,
+            }
+        }
+    });
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.message().starts_with("the gateway is shutting down (query "), "{status}");
+    assert_eq!(serving.ended(), Some(0));
+    let entry = entry(&journal);
+    assert_eq!((entry.status, entry.error_kind.as_deref()), (EntryStatus::Error, Some("unavailable")));
+}
