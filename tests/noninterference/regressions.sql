@@ -8,3 +8,4 @@ EXPLAIN SELECT t1.id FROM shop.events AS t1 JOIN shop.people AS t2 ON t1.id = t2
 EXPLAIN SELECT count(*) FROM shop.rare AS t1 WHERE t1.day BETWEEN '2009-08-18' AND '2029-03-09' AND t1.id = 41
 SELECT region, count(*) AS c FROM shop.deals GROUP BY region, kind, level
 EXPLAIN SELECT d.region, count(*) FROM shop.deals AS d JOIN shop.plain AS p ON d.id = p.id GROUP BY d.region
+SELECT day FROM shop.people t1 JOIN shop.events t2 ON t1.level = t2.level ORDER BY arrow_cast( decode( left( t1.region , 0 ) , 'hex' ) , 'Utf8' )

@@ -20,7 +20,7 @@ use super::coalesce::Kept;
 use super::frozen::FrozenFilters;
 use super::pushdown::renumbered;
 use super::scan::GovernedScan;
-use crate::exec::MaySpill;
+use crate::exec::Retains;
 use crate::exec::redact;
 use crate::scrub;
 
@@ -31,6 +31,8 @@ pub(super) struct Admission {
     pub crossed: Vec<Arc<dyn PhysicalExpr>>,
     pub frozen: FrozenFilters,
     pub outputs: Vec<Arc<dyn PhysicalExpr>>,
+    /// Which of them to compact; those that are not named are left as they are.
+    pub compact: Vec<bool>,
     pub schema: SchemaRef,
     pub fetch: Option<usize>,
     pub batch_size: usize,
@@ -43,7 +45,7 @@ pub(super) struct Admission {
 pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
     let below = input.schema();
     let config = admission.context.session_config();
-    let compact = admission.filter.is_some() && config.get_extension::<MaySpill>().is_some();
+    let retained = config.get_extension::<Retains>().is_some();
     let Some(filter) = admission.filter.take() else {
         let identity = admission.outputs.len() == below.fields().len()
             && admission
@@ -52,6 +54,10 @@ pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) 
                 .enumerate()
                 .all(|(i, o)| o.downcast_ref::<Column>().is_some_and(|c| c.index() == i));
         let identity = identity && below == admission.schema;
+        admission.compact = match retained {
+            true => admission.outputs.iter().map(|output| !output.is::<Column>()).collect(),
+            false => vec![],
+        };
         return Ok(Box::pin(Unfiltered { input, identity, admission }));
     };
     // Of the rows kept, only what the outputs read is copied.
@@ -61,8 +67,9 @@ pub(super) fn admit(mut admission: Admission, input: SendableRecordBatchStream) 
     for output in &mut admission.outputs {
         *output = renumbered(output, &|old| read.binary_search(&old).ok())?;
     }
+    admission.compact = if retained { vec![true; admission.outputs.len()] } else { vec![] };
     let kept = Kept::new(Arc::new(below.project(&read)?), admission.batch_size, admission.fetch);
-    Ok(Box::pin(Filtered { input: Some(input), settled: false, filter, read, kept, compact, admission }))
+    Ok(Box::pin(Filtered { input: Some(input), settled: false, filter, read, kept, admission }))
 }
 
 impl Admission {
@@ -72,7 +79,9 @@ impl Admission {
         redact::seal_below(&self.scan, error)
     }
 
-    /// The columns shown of rows that were kept.
+    /// The columns shown of rows that were kept. Views and dictionaries share buffers with rows that were not and with values before
+    /// their mask, and any buffer may be larger than its values. That is mended at the end, by scrubbing; but what is retained above
+    /// may be written down before, and what it occupies decides how operators go about it.
     fn show(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         self.evaluate(batch).map_err(|error| self.sealed(&error))
     }
@@ -82,7 +91,14 @@ impl Admission {
         let columns = self
             .outputs
             .iter()
-            .map(|output| output.evaluate(batch)?.into_array(rows))
+            .enumerate()
+            .map(|(at, output)| {
+                let shown = output.evaluate(batch)?.into_array(rows)?;
+                match self.compact.get(at) {
+                    Some(true) => Ok(scrub::compact(&shown)?),
+                    _ => Ok(shown),
+                }
+            })
             .collect::<Result<Vec<ArrayRef>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
@@ -137,26 +153,10 @@ struct Filtered {
     /// The input's columns that `kept` has.
     read: Vec<usize>,
     kept: Kept,
-    /// Whether what is handed on may be written down by an operator above.
-    compact: bool,
     admission: Admission,
 }
 
 impl Filtered {
-    /// The columns shown of rows that were kept. Views and dictionaries of theirs share buffers with rows that were not,
-    /// which is mended at the end, by scrubbing; but what spills does not wait for the end.
-    fn show(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let shown = self.admission.show(batch)?;
-        if !self.compact {
-            return Ok(shown);
-        }
-        let columns = shown.columns().iter().map(scrub::compact).collect::<std::result::Result<Vec<_>, _>>();
-        let options = RecordBatchOptions::new().with_row_count(Some(shown.num_rows()));
-        let compacted =
-            columns.and_then(|columns| RecordBatch::try_new_with_options(shown.schema(), columns, &options));
-        compacted.map_err(|error| self.admission.sealed(&error.into()))
-    }
-
     /// Takes the rows of `batch` that pass. Says whether more are wanted.
     fn take(&mut self, batch: &RecordBatch) -> Result<PushBatchStatus> {
         let mut verdict = passing(&self.filter, batch)?;
@@ -186,7 +186,7 @@ impl Filtered {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch>>> {
         loop {
             if let Some(batch) = self.kept.next_completed_batch() {
-                return Poll::Ready(Some(self.show(&batch)));
+                return Poll::Ready(Some(self.admission.show(&batch)));
             }
             if !self.settled
                 && let Err(error) = self.settle()

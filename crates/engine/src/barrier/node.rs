@@ -308,6 +308,7 @@ impl ExecutionPlan for BarrierExec {
             crossed: self.crossed.clone(),
             frozen: self.frozen.clone(),
             outputs: self.outputs.iter().map(|o| Arc::clone(&o.expr)).collect(),
+            compact: vec![],
             schema: Arc::clone(&self.schema),
             fetch: self.fetch,
             batch_size,

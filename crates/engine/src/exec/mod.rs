@@ -12,7 +12,7 @@ mod spill;
 mod stream;
 mod verify;
 
-pub(crate) use spill::MaySpill;
+pub(crate) use spill::Retains;
 
 pub use engine::Engine;
 pub use limits::EngineLimits;

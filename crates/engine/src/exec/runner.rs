@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::EngineLimits;
 use super::session::Sessions;
-use super::spill::{MaySpill, may_spill};
+use super::spill::{Retains, retains};
 use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
 use super::{explain, redact};
@@ -83,8 +83,8 @@ impl Runner {
         if shown != Shown::Counts {
             release(&plan);
         }
-        if may_spill(&plan) {
-            state.config_mut().set_extension(Arc::new(MaySpill));
+        if retains(&plan) {
+            state.config_mut().set_extension(Arc::new(Retains));
         }
         let schema = if self.guards.scrubber() { wire_schema(&plan.schema()) } else { plan.schema() };
         let (limits, guards) = (self.limits.clone(), self.guards.clone());

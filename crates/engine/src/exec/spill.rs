@@ -9,12 +9,13 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::barrier::BarrierExec;
 
-/// In the configuration of a query whose operators may write rows down before they leave.
+/// In the configuration of a query whose operators retain rows: they may write them down before they leave, and do their work one
+/// way or another by the memory that the rows occupy.
 #[derive(Debug)]
-pub(crate) struct MaySpill;
+pub(crate) struct Retains;
 
-/// Whether an operator above the barriers may. Those that hand on what they get, row by row, do not.
-pub(super) fn may_spill(plan: &Arc<dyn ExecutionPlan>) -> bool {
+/// Whether an operator above the barriers does. Those that hand on what they get, row by row, do not.
+pub(super) fn retains(plan: &Arc<dyn ExecutionPlan>) -> bool {
     if plan.downcast_ref::<BarrierExec>().is_some() {
         return false;
     }
@@ -32,7 +33,7 @@ pub(super) fn may_spill(plan: &Arc<dyn ExecutionPlan>) -> bool {
             | "CooperativeExec"
             | "UnnestExec"
     );
-    !children.is_empty() && (!passes || children.into_iter().any(may_spill))
+    !children.is_empty() && (!passes || children.into_iter().any(retains))
 }
 
 /// A directory that lives as long as this value. Its lock tells other processes that somebody lives in it.

@@ -11,6 +11,7 @@
 //! Arrays of which a look shows that they hide nothing are handed on as they are. Slices need no copy: Arrow's IPC writer truncates
 //! fixed-width buffers and rebases offsets.
 
+mod fit;
 mod fixed;
 mod nested;
 mod validity;
@@ -45,19 +46,20 @@ pub fn scrub(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arr
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
-/// The same values in an array of the same type, with nothing else in its buffers.
+/// The same values in an array of the same type, with nothing else in its buffers, and these no larger than that.
 ///
 /// # Errors
 /// When the array has a type that is refused.
 pub(crate) fn compact(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    fit::fitted(own(column)?)
+}
+
+fn own(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     let slots = validity::Slots::of(column, None, true);
-    let own = match column.data_type() {
-        DataType::Utf8View => variable::own_views::<StringViewType>(column, &slots),
-        DataType::BinaryView => variable::own_views::<BinaryViewType>(column, &slots),
-        _ => None,
-    };
-    if let Some(own) = own {
-        return Ok(own);
+    match column.data_type() {
+        DataType::Utf8View => return variable::own_views::<StringViewType>(column, &slots),
+        DataType::BinaryView => return variable::own_views::<BinaryViewType>(column, &slots),
+        _ => {}
     }
     let clean = array(column, None, true)?;
     match clean.data_type() == column.data_type() {

@@ -54,12 +54,22 @@ pub(super) fn views<V: ByteViewType, T: ByteArrayType>(
     }
 }
 
-/// The same views before nothing but their own values; `None` where a null slot or the bitmap holds something of its own.
-pub(super) fn own_views<V: ByteViewType>(array: &ArrayRef, slots: &Slots) -> Option<ArrayRef> {
+/// The same views before nothing but their own values.
+pub(super) fn own_views<V: ByteViewType>(array: &ArrayRef, slots: &Slots) -> Result<ArrayRef, ArrowError> {
     let typed = array.as_byte_view::<V>();
     let is_empty = |i: usize| typed.views().get(i).is_some_and(|view| *view == 0);
     let hides = slots.hidden().is_some_and(|hidden| !hidden.set_indices().all(is_empty));
-    (!hides && slots.unchanged(array)).then(|| Arc::new(typed.gc()) as ArrayRef)
+    if !hides && slots.unchanged(array) {
+        return Ok(Arc::new(typed.gc()));
+    }
+    let views = match slots.visible.as_ref().filter(|_| hides) {
+        Some(visible) => {
+            typed.views().iter().zip(visible.iter()).map(|(view, shown)| if shown { *view } else { 0 }).collect()
+        }
+        None => typed.views().clone(),
+    };
+    let clean = GenericByteViewArray::<V>::try_new(views, typed.data_buffers().to_vec(), slots.written.clone())?;
+    Ok(Arc::new(clean.gc()))
 }
 
 /// The values of `views` one after the other: their ends first, so that each is copied to its place in memory that is there already.

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use datafusion::arrow::array::*;
 use datafusion::arrow::compute::kernels::zip::zip;
-use datafusion::arrow::compute::{BatchCoalescer, concat_batches, filter_record_batch, not, nullif};
+use datafusion::arrow::compute::{BatchCoalescer, cast, concat_batches, filter_record_batch, not, nullif};
 use datafusion::arrow::datatypes::*;
 use datafusion::arrow::ipc::CompressionType;
 use datafusion::arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use datafusion::common::utils::memory::get_record_batch_memory_size;
 use futures::TryStreamExt;
 
 use super::{compact, scrub, unsupported, wire_schema};
@@ -93,6 +94,11 @@ async fn bytes_depend_on_visible_values_only() {
                     assert_eq!(copy(&own[0]), copy(&a), "compacting changes no value: {case}");
                     assert!(ipc(&own[0], None) == ipc(&own[1], None), "other bytes are written down: {case}");
                     assert!(!has_needle(&ipc(&own[0], None)), "a needle is written down: {case}");
+                    // As much memory as the same values occupy that never had others beside them.
+                    let clean = cast(scrubbed(&a).column(0), a.schema().field(0).data_type()).unwrap();
+                    let clean = RecordBatch::try_new(a.schema(), vec![compact(&clean).unwrap()]).unwrap();
+                    let occupied = [&own[0], &own[1], &clean].map(get_record_batch_memory_size);
+                    assert!(occupied == [occupied[0]; 3], "{occupied:?} bytes are occupied: {case}");
                     let (a, b) = (scrubbed(&a), scrubbed(&b));
                     a.column(0).to_data().validate_full().unwrap();
                     let (x, y) = (flight(&a).await, flight(&b).await);
