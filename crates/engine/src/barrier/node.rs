@@ -29,7 +29,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::TryStreamExt;
 
 use super::admit::{Admission, admit};
-use super::estimates::{estimates, exposed};
+use super::estimates::{estimates, expected, exposed};
 use super::frozen::FrozenFilters;
 use super::pushdown::Crossing;
 use super::scan::GovernedScan;
@@ -333,7 +333,8 @@ impl ExecutionPlan for BarrierExec {
         let clear = self.outputs.iter().map(Output::clear);
         Ok(Arc::new(match inputs.first() {
             Some(input) if !self.scan.guards().statistics() => exposed(input, clear),
-            Some(input) => estimates(unknown, input, self.filter.is_some(), clear),
+            Some(_) if self.filter.is_some() => expected(unknown, self.scan.visible(), !self.crossed.is_empty()),
+            Some(input) => estimates(unknown, input, clear),
             None => unknown,
         }))
     }

@@ -33,7 +33,7 @@ impl ScanColumn {
 /// A governed scan: a base table's schema, the filter that its rows must pass, and the columns that are shown of them.
 ///
 /// Both are coerced and simplified here, once, so that everything later works on the same expressions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GovernedScan {
     id: usize,
     table: String,
@@ -43,6 +43,7 @@ pub struct GovernedScan {
     view: SchemaRef,
     clear: Schema,
     at_least: Option<u64>,
+    visible: Option<usize>,
     guards: Guards,
 }
 
@@ -91,7 +92,8 @@ impl GovernedScan {
             settled.push(column);
         }
         let (view, clear) = (Arc::new(Schema::new(fields)), Schema::new(clear));
-        Ok(Self { id, table, base, filter, columns: settled, view, clear, at_least: None, guards: Guards::default() })
+        let (at_least, visible, guards) = (None, None, Guards::default());
+        Ok(Self { id, table, base, filter, columns: settled, view, clear, at_least, visible, guards })
     }
 
     /// The same scan, of which only aggregates over groups of at least so many entities may be seen.
@@ -107,6 +109,17 @@ impl GovernedScan {
     /// How many entities a group must have, where only aggregates may be seen.
     pub fn at_least(&self) -> Option<u64> {
         self.at_least
+    }
+
+    /// The same scan, of which so many rows were seen once.
+    #[must_use]
+    pub(crate) fn expecting(&self, rows: usize) -> Self {
+        Self { visible: Some(rows), ..self.clone() }
+    }
+
+    /// How many rows were seen once, where some are hidden.
+    pub(crate) fn visible(&self) -> Option<usize> {
+        self.visible
     }
 
     /// With these guards before it.

@@ -43,6 +43,12 @@ impl BarrierTable {
         Ok(Self { base, scan })
     }
 
+    /// The same view, of which so many rows are expected to be seen.
+    #[must_use]
+    pub(crate) fn expecting(&self, rows: usize) -> Self {
+        Self { base: Arc::clone(&self.base), scan: Arc::new(self.scan.expecting(rows)) }
+    }
+
     /// What the table may show.
     pub fn governed(&self) -> &Arc<GovernedScan> {
         &self.scan

@@ -13,6 +13,7 @@ use super::bind::bind;
 use super::limits::EngineLimits;
 use super::redact;
 use super::runner::{Bound, Runner, Shown};
+use super::visible::VisibleRows;
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
@@ -23,7 +24,8 @@ use crate::tables::{PinnedTable, Tables};
 #[derive(Debug)]
 pub struct Engine {
     tables: Arc<Tables>,
-    runner: Runner,
+    runner: Arc<Runner>,
+    visible: VisibleRows,
     guards: Guards,
 }
 
@@ -31,8 +33,8 @@ impl Engine {
     /// # Errors
     /// When the spill directory cannot be created.
     pub fn new(tables: Arc<Tables>, limits: EngineLimits, guards: Guards) -> Result<Self, EngineError> {
-        let runner = Runner::new(limits, tables.object_store_registry(), guards.clone())?;
-        Ok(Self { tables, runner, guards })
+        let runner = Arc::new(Runner::new(limits, tables.object_store_registry(), guards.clone())?);
+        Ok(Self { tables, runner, visible: VisibleRows::new(), guards })
     }
 
     /// Bytes of memory that running queries hold for sorts, joins and aggregations.
@@ -69,7 +71,7 @@ impl Engine {
             let Some(table) = pinned.get(&key) else {
                 return Err(EngineError::Internal(format!("table `{}` was not pinned", key.0)));
             };
-            barriers.push(barrier(source, table, &self.guards)?);
+            barriers.push(self.barrier(source, table, plan.scans().len() > 1).await?);
         }
         // By identity: a source that only looks like a decided one is not bound, and does not pass the check.
         let table = |source: &dyn TableSource| {
@@ -92,6 +94,21 @@ impl Engine {
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
         bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)
+    }
+
+    /// The view of a table. `joined`: it is worth knowing how many rows it has.
+    async fn barrier(
+        &self,
+        source: &ScanSource,
+        table: &Arc<PinnedTable>,
+        joined: bool,
+    ) -> Result<Arc<BarrierTable>, EngineError> {
+        let barrier = barrier(source, table, &self.guards)?;
+        let rows = if joined { self.visible.of(&barrier, &self.runner).await } else { None };
+        Ok(match rows {
+            Some(rows) => Arc::new(barrier.expecting(rows)),
+            None => barrier,
+        })
     }
 
     /// One snapshot for each table and version, however often the plan scans it.

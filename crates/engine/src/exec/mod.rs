@@ -11,6 +11,7 @@ mod session;
 mod spill;
 mod stream;
 mod verify;
+mod visible;
 
 pub(crate) use spill::Retains;
 

@@ -4,14 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::Result as PlanResult;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use futures::{FutureExt, StreamExt};
 use portcullis_contract::TableName;
-use portcullis_govern::wire_names;
+use portcullis_govern::{UTC, wire_names};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::EngineLimits;
@@ -23,7 +25,7 @@ use super::{explain, redact};
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
-use crate::barrier::{GovernedScan, release};
+use crate::barrier::{BarrierTable, GovernedScan, release};
 use crate::scrub::{unsupported, wire_schema, wire_type};
 
 /// The part of the engine that does not know where tables come from.
@@ -89,6 +91,22 @@ impl Runner {
         let schema = if self.guards.scrubber() { wire_schema(&plan.schema()) } else { plan.schema() };
         let (limits, guards) = (self.limits.clone(), self.guards.clone());
         Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn, runtime: self.sessions.runtime() })
+    }
+
+    /// The rows of a table that pass its filter, counted in one partition beside the queries.
+    pub async fn count(&self, table: &BarrierTable) -> PlanResult<usize> {
+        let mut state = self.sessions.start(UTC);
+        state.config_mut().options_mut().execution.target_partitions = 1;
+        let plan = table.scan(&state, Some(&vec![]), &[], None).await?;
+        let context = Arc::new(TaskContext::from(&state).with_runtime(self.sessions.runtime()));
+        let mut rows = 0;
+        for partition in 0..plan.output_partitioning().partition_count() {
+            let mut batches = plan.execute(partition, Arc::clone(&context))?;
+            while let Some(batch) = batches.next().await {
+                rows += batch?.num_rows();
+            }
+        }
+        Ok(rows)
     }
 
     /// Bytes of memory that all queries hold.

@@ -1,4 +1,5 @@
 mod verify;
+mod visible;
 mod world;
 
 use std::sync::Arc;

@@ -32,7 +32,7 @@ pub fn rows() -> RecordBatch {
 }
 
 pub struct World {
-    pub runner: Runner,
+    pub runner: Arc<Runner>,
     pub context: SessionContext,
     pub scan: Arc<GovernedScan>,
     pub spill: tempfile::TempDir,
@@ -53,7 +53,7 @@ impl World {
         let context = SessionContext::new();
         let (table, scan) = govern(&context, base, "id % 2 = 0");
         context.register_table("t", table).unwrap();
-        Self { runner, context, scan, spill }
+        Self { runner: Arc::new(runner), context, scan, spill }
     }
 
     pub async fn logical(&self, sql: &str) -> LogicalPlan {
