@@ -1,16 +1,17 @@
 //! One decision: who may do what with a table, which rows, and how much of each column.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use cedar_policy::pst::Expr as Cedar;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request, Schema,
 };
 use datafusion::logical_expr::Expr;
-use portcullis_contract::{Aggregation, Field, Masking, Table};
+use portcullis_contract::{Aggregation, Field, Table};
 
-use super::cedar_schema::{PolicyTable, column_tags};
+use super::cedar_schema::PolicyTable;
 use super::columns::RowColumns;
+use super::compiled::{CompiledTable, Kinds, accepted, ceiling, explain};
 use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 use super::entities::{self, EntityData, Reason};
 use super::partial::{Residuals, residuals};
@@ -18,28 +19,6 @@ use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
 use super::subject::Subject;
 use super::translate::{Untranslatable, all_rows, and, is_all_rows, no_row, or, translate};
 use super::vocabulary::Vocabulary;
-
-/// A table with its entities, made once for each snapshot.
-#[derive(Debug)]
-pub(crate) struct CompiledTable {
-    pub(crate) policy_table: PolicyTable,
-    /// The table and its domain.
-    pub(crate) entities: Vec<EntityData>,
-    /// One for each declared column, in order.
-    columns: Vec<EntityData>,
-    /// The table, its domain and its columns.
-    scope: HashSet<EntityUid>,
-}
-
-impl CompiledTable {
-    pub(crate) fn new(policy_table: PolicyTable) -> Result<Self, Reason> {
-        let entities = entities::table(&policy_table)?;
-        let fields = policy_table.table.fields();
-        let columns = fields.iter().map(|f| entities::column(&policy_table, f)).collect::<Result<Vec<_>, _>>()?;
-        let scope = entities.iter().chain(&columns).map(|e| e.uid.clone()).collect();
-        Ok(CompiledTable { policy_table, entities, columns, scope })
-    }
-}
 
 /// What decisions are made with.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +39,8 @@ pub(crate) struct Asker<'a> {
     subject: &'a Subject,
     entities: Vec<EntityData>,
     context: Context,
+    /// Whether the schema knows such a context.
+    checked: bool,
     /// Whether any policy in question reads the time.
     pub(crate) reads_time: bool,
 }
@@ -86,6 +67,7 @@ impl<'a> Asker<'a> {
             context: entities::context(subject, rules.vocabulary, false)?,
             entities,
             rules,
+            checked: false,
             reads_time: false,
         })
     }
@@ -148,9 +130,16 @@ impl<'a> Asker<'a> {
         }
         let access = self.access(TableAction::BreakGlass, &table.entities)?;
         if access.allowed {
-            self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+            self.broken()?;
         }
         Ok(Some(access))
+    }
+
+    /// From now on the glass is broken.
+    fn broken(&mut self) -> Result<(), Reason> {
+        self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+        self.checked = false;
+        Ok(())
     }
 
     /// Whether a table may be queried, and whether only for its aggregates: the most open of the two that is allowed.
@@ -192,7 +181,7 @@ impl<'a> Asker<'a> {
     /// Where the subject asks to break the glass, that counts as let: another policy may do so.
     pub(crate) fn reached(&mut self, table: &CompiledTable) -> Result<bool, Reason> {
         if self.subject.context.break_glass.is_some() {
-            self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+            self.broken()?;
         }
         for action in TableAction::ALL {
             if !self.access(action, &table.entities)?.policies.is_empty() {
@@ -217,13 +206,27 @@ impl<'a> Asker<'a> {
 
     /// Entities that the schema accepts, together with the actions.
     fn concrete<'e>(&'e self, more: impl IntoIterator<Item = &'e EntityData>) -> Result<Entities, Reason> {
-        let all = self.entities.iter().chain(more).map(EntityData::concrete).collect::<Result<Vec<_>, _>>()?;
-        Entities::from_entities(all, Some(self.rules.schema)).map_err(|e| explain(&e))
+        accepted(self.entities.iter().chain(more), self.rules.schema)
     }
 
-    /// Whether the schema knows such requests: that hangs on the action, the kind of resource, and the context.
-    fn check(&self, action: &str, on: &EntityUid) -> Result<(), Reason> {
-        self.request(action, on, Some(self.rules.schema)).map(drop)
+    /// The principal, the table, its domain and the first column of each kind; `told`: where kinds are not those of the table.
+    fn beside(&self, table: &CompiledTable, told: Option<&Kinds>) -> Result<Entities, Reason> {
+        if let Some(kinds) = told {
+            return self.concrete(table.described(kinds));
+        }
+        let principal = self.entities.iter().map(EntityData::concrete).collect::<Result<Vec<_>, _>>()?;
+        let others = table.accepted(self.rules.schema)?.clone();
+        others.add_entities(principal, Some(self.rules.schema)).map_err(|e| explain(&e))
+    }
+
+    /// Whether the schema knows such requests. Which kinds of principal and resource an action has is ours, and all actions have one
+    /// type of context: one look at it is enough.
+    fn check(&mut self, action: &str, on: &EntityUid) -> Result<(), Reason> {
+        if !self.checked {
+            self.request(action, on, Some(self.rules.schema))?;
+            self.checked = true;
+        }
+        Ok(())
     }
 
     fn request(&self, action: &str, on: &EntityUid, schema: Option<&Schema>) -> Result<Request, Reason> {
@@ -246,10 +249,10 @@ impl<'a> Asker<'a> {
     fn row_filter(&mut self, table: &CompiledTable) -> Result<RowFilter, Reason> {
         let ancestors: HashSet<EntityUid> = table.entities.iter().map(|e| e.uid.clone()).collect();
         let slice = self.slice("readRow", &table.policy_table.row_type, &ancestors)?;
-        let known: Vec<EntityData> = self.entities.iter().chain(&table.entities).cloned().collect();
+        let known = self.entities.iter().chain(&table.entities);
         let row_type = &table.policy_table.row_type;
         let context = self.context.clone();
-        let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, &known, ancestors)?;
+        let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, known, ancestors)?;
         combine_with(left, &table.policy_table, translate)
     }
 
@@ -268,42 +271,39 @@ impl<'a> Asker<'a> {
         let every_column = policies().any(|p| p.reads.column_identity);
         let named: HashSet<&EntityUid> = policies().filter_map(|p| p.scope_column()).collect();
         let fields = table.policy_table.table.fields();
-        let signatures: Vec<Signature<'_>> = fields
-            .iter()
-            .zip(&table.columns)
-            .map(|(field, entity)| Signature::new(field, every_column || named.contains(&entity.uid)))
-            .collect();
-        let mut first: HashMap<&Signature<'_>, &EntityData> = HashMap::new();
-        for (signature, entity) in signatures.iter().zip(&table.columns) {
-            first.entry(signature).or_insert(entity);
+        let told = (every_column || !named.is_empty()).then(|| {
+            let is_named = |at: usize| table.columns.get(at).is_some_and(|column| named.contains(&column.uid));
+            Kinds::of(fields, |at| every_column || is_named(at))
+        });
+        let kinds = told.as_ref().unwrap_or(&table.kinds);
+        let entities = self.beside(table, told.as_ref())?;
+        let mut decided = Vec::with_capacity(kinds.first.len());
+        for (field, entity) in kinds.first.iter().filter_map(|at| Some((fields.get(*at)?, table.columns.get(*at)?))) {
+            decided.push(self.climb(field, &entity.uid, &slices, &entities)?);
         }
-        let entities = self.concrete(table.entities.iter().chain(first.values().copied()))?;
-        let mut decided: HashMap<&Signature<'_>, ColumnDecision> = HashMap::new();
-        for (signature, entity) in first {
-            decided.insert(signature, self.climb(signature, &entity.uid, &slices, &entities)?);
-        }
-        let named = |(field, signature): (&Field, &Signature<'_>)| {
-            decided.get(signature).cloned().map(|d| ColumnDecision { name: field.name.clone(), ..d })
+        let of = |(field, kind): (&Field, &usize)| {
+            decided.get(*kind).cloned().map(|d| ColumnDecision { name: field.name.clone(), ..d })
         };
-        let columns: Option<Vec<ColumnDecision>> = fields.iter().zip(&signatures).map(named).collect();
+        let columns: Option<Vec<ColumnDecision>> = fields.iter().zip(&kinds.of).map(of).collect();
         Ok((columns.ok_or("a column was left undecided")?, entities))
     }
 
     /// Walks the ladder from the most open level down: the first that is allowed wins.
     fn climb(
         &self,
-        signature: &Signature<'_>,
+        field: &Field,
         column: &EntityUid,
         slices: &[(Disclosure, Slice<'_>)],
         entities: &Entities,
     ) -> Result<ColumnDecision, Reason> {
-        let ceiling = Disclosure::from(signature.ceiling);
+        let masking = ceiling(field);
+        let ceiling = Disclosure::from(masking);
         let mut forbidden_by = BTreeSet::new();
         let mut contract_masking = None;
         let mut outcome = (Disclosure::Denied, Vec::new());
         for (level, slice) in slices {
             // What no policy speaks of is not allowed.
-            if !signature.levels.contains(level) || slice.policies.is_empty() {
+            if !level.applies_to(&field.data_type) || slice.policies.is_empty() {
                 continue;
             }
             let action = level.action().unwrap_or_default();
@@ -328,7 +328,7 @@ impl<'a> Asker<'a> {
             }
             let explicit = *level == Disclosure::Clear && reasons.iter().any(|id| by_name(&id));
             if *level < ceiling && !explicit {
-                contract_masking = Some(signature.ceiling);
+                contract_masking = Some(masking);
                 continue;
             }
             outcome = (*level, reasons);
@@ -340,39 +340,10 @@ impl<'a> Asker<'a> {
     }
 }
 
-/// All that tells columns of one table apart in decisions: columns with equal signatures are decided once.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Signature<'a> {
-    classification: Option<portcullis_contract::Classification>,
-    tags: BTreeSet<&'a str>,
-    ceiling: Masking,
-    /// Levels that keep the column's type.
-    levels: Vec<Disclosure>,
-    /// The column itself, where policies can tell it from others.
-    identity: Option<&'a str>,
-}
-
-impl<'a> Signature<'a> {
-    fn new(field: &'a Field, identified: bool) -> Self {
-        Signature {
-            classification: field.classification,
-            tags: column_tags(field),
-            ceiling: ceiling(field),
-            levels: Disclosure::LADDER.into_iter().filter(|level| level.applies_to(&field.data_type)).collect(),
-            identity: identified.then_some(field.name.as_str()),
-        }
-    }
-}
-
 /// Whether distinct values of a column can be counted without being seen otherwise.
 fn can_count(columns: &[ColumnDecision], name: &str) -> bool {
     let found = columns.iter().find(|column| column.name == name);
     found.is_some_and(|c| matches!(c.disclosure, Disclosure::Clear | Disclosure::Hash | Disclosure::JoinOnly))
-}
-
-/// The most that a contract shows of a column: `pii` without a mask is redacted.
-pub(crate) fn ceiling(field: &Field) -> Masking {
-    field.masking.unwrap_or(if field.pii { Masking::Redact } else { Masking::None })
 }
 
 /// (some permit is true) and (every forbid is false). The translation is an argument so that a test can try wrong ones.
@@ -426,10 +397,4 @@ pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
         columns: table.fields().iter().map(denied).collect(),
         undecided: Some(reason),
     }
-}
-
-/// An error with its causes: Cedar keeps the telling part in the source.
-fn explain(e: &dyn std::error::Error) -> Reason {
-    let causes = std::iter::successors(e.source(), |cause| cause.source());
-    causes.fold(e.to_string(), |text, cause| format!("{text}: {cause}"))
 }

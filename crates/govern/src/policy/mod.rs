@@ -10,6 +10,7 @@ mod cedar_schema;
 mod check;
 mod closed;
 mod columns;
+mod compiled;
 mod decide;
 mod decision;
 mod entities;
@@ -32,7 +33,7 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod unit;
 
-pub(crate) use decide::ceiling;
+pub(crate) use compiled::ceiling;
 pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 pub use schemas::schemas;
 pub use snapshot::{Compiled, PolicyInfo, PolicySnapshot, PolicySources};

@@ -26,18 +26,18 @@ pub(crate) struct Residuals {
 }
 
 /// Evaluates row policies as far as principal, context and table go.
-pub(crate) fn residuals(
+pub(crate) fn residuals<'e>(
     policies: &PolicySet,
     schema: &Schema,
     principal: &EntityUid,
     context: Context,
     row_type: &str,
-    known: &[EntityData],
+    known: impl Iterator<Item = &'e EntityData>,
     row_ancestors: HashSet<EntityUid>,
 ) -> Result<Residuals, Reason> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let row_type_name: EntityTypeName = row_type.parse().map_err(|e| text(&e))?;
-    let mut entities = Vec::with_capacity(known.len() + 1);
+    let mut entities = Vec::new();
     for data in known {
         let attributes = data.attributes.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect();
         let ancestors = Some(data.ancestors.clone());

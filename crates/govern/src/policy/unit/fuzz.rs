@@ -126,7 +126,7 @@ impl World {
         let context = entities::context(&self.subject, &self.vocabulary, self.breaks_glass).unwrap();
         let ancestors = entities::table(&self.table).unwrap().into_iter().map(|e| e.uid).collect();
         let row_type = &self.table.row_type;
-        let left = match partial::residuals(set, &self.schema, &uid, context, row_type, &self.known, ancestors) {
+        let left = match partial::residuals(set, &self.schema, &uid, context, row_type, self.known.iter(), ancestors) {
             Ok(left) => left,
             // Undecided: nothing is shown.
             Err(reason) if reason.contains("cannot be evaluated") => return Ok(vec![false; self.rows.len()]),
