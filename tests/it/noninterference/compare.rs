@@ -2,11 +2,21 @@
 
 use super::wire::Response;
 
-/// The first difference of two responses, in words; none if every byte is the same.
-///
-/// Where a query runs in several partitions SQL gives its rows no order, and neither do the partitions: then rows are sorted before
-/// they are compared, and how they were put into messages is not; nor are those that came before an error.
-pub fn difference(one: &Response, other: &Response, ordered: bool) -> Option<String> {
+/// What of the rows is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Every byte of every message.
+    Ordered,
+    /// The rows, sorted. Where a query runs in several partitions SQL gives its rows no order, and neither do the partitions. How they
+    /// were put into messages is not compared; nor are those that came before an error, for how many is a matter of time.
+    Sorted,
+    /// How many there are: a function of rows in the order in which partitions were ready.
+    Counted,
+}
+
+/// The first difference of two responses, in words; none if everything that is to be compared is the same.
+pub fn difference(one: &Response, other: &Response, compared: Rows) -> Option<String> {
+    let ordered = compared == Rows::Ordered;
     let of_rows = |name: &str| name.starts_with("message ") && !ordered;
     let parts = |response: &Response| -> Vec<(String, Vec<u8>)> {
         let mut first = true;
@@ -29,12 +39,14 @@ pub fn difference(one: &Response, other: &Response, ordered: bool) -> Option<Str
         }
         return Some(format!("{}\n  and\n{}", shown(a), shown(b)));
     }
-    // How many rows come before a partition fails is a matter of time.
     let failed = one.parts.iter().any(|(name, _)| name == "error");
     if ordered || failed {
         return None;
     }
     let (mut left, mut right) = (one.rows(), other.rows());
+    if compared == Rows::Counted {
+        return (left.len() != right.len()).then(|| format!("{} rows and {} rows", left.len(), right.len()));
+    }
     left.sort_unstable();
     right.sort_unstable();
     first(&left, &right)
@@ -76,7 +88,7 @@ fn bytes(one: &[u8], other: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::wire::Response;
-    use super::difference;
+    use super::{Rows, difference};
 
     fn response(parts: &[(&str, &str)]) -> Response {
         let parts = parts.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.as_bytes().to_vec())).collect();
@@ -86,15 +98,15 @@ mod tests {
     #[test]
     fn every_part_counts() {
         let one = response(&[("flight info", "a"), ("message header", "b"), ("message body", "c")]);
-        assert_eq!(difference(&one, &one, true), None);
+        assert_eq!(difference(&one, &one, Rows::Ordered), None);
         for other in [
             response(&[("flight info", "a"), ("message header", "b"), ("message body", "d")]),
             response(&[("flight info", "x"), ("message header", "b"), ("message body", "c")]),
             response(&[("flight info", "a"), ("message header", "b")]),
             response(&[("flight info", "a"), ("error", "b")]),
         ] {
-            assert!(difference(&one, &other, true).is_some(), "{other:?}");
-            assert!(difference(&other, &one, true).is_some(), "{other:?}");
+            assert!(difference(&one, &other, Rows::Ordered).is_some(), "{other:?}");
+            assert!(difference(&other, &one, Rows::Ordered).is_some(), "{other:?}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::{Channel, Endpoint};
 
-use super::compare::difference;
+use super::compare::{Rows, difference};
 use super::generator::{Ask, ask};
 use super::lakes;
 use super::mesh::{Principal, Purpose, RULES, Rule};
@@ -248,7 +248,7 @@ impl Runner {
         };
         let short = Ask::Sql(shrink(sql, differs).await);
         let (left, right) = both(&one, &other, &short).await;
-        match difference(&left, &right, is_ordered(&short, partitions)) {
+        match difference(&left, &right, compared(&short, partitions)) {
             Some(difference) => Failure { ask: short, difference, ..failure },
             None => failure,
         }
@@ -272,10 +272,19 @@ async fn both(one: &Door, other: &Door, ask: &Ask) -> (Response, Response) {
     futures::join!(one.ask(ask), other.ask(ask))
 }
 
-/// Whether the order of rows is the question's. Branches of a union are partitions too: which is ready first is a matter of time.
-fn is_ordered(ask: &Ask, partitions: u32) -> bool {
-    partitions == 1 && !ask.text().contains("UNION")
+/// What is compared of a question's rows. Branches of a union are partitions too: which is ready first is a matter of time.
+fn compared(ask: &Ask, partitions: u32) -> Rows {
+    let text = ask.text();
+    match partitions {
+        1 if !text.contains("UNION") => Rows::Ordered,
+        1 => Rows::Sorted,
+        _ if BY_ORDER.iter().any(|word| text.contains(word)) => Rows::Counted,
+        _ => Rows::Sorted,
+    }
 }
+
+/// What makes values of the order of rows, or chooses by it.
+const BY_ORDER: [&str; 7] = ["OVER", "_agg(", "first_value(", "last_value(", "nth_value(", "LIMIT", "DISTINCT ON"];
 
 /// How often each world is asked again before a difference counts.
 const AGAIN: usize = 8;
@@ -292,23 +301,23 @@ enum Verdict {
 /// nor is one between answers that neither world gives twice.
 async fn judge(one: &Door, other: &Door, ask: &Ask, (left, right): (Response, Response), partitions: u32) -> Verdict {
     // Even where nothing orders the rows, they are nearly always the same bytes.
-    if partitions == 1 && difference(&left, &right, true).is_none() {
+    if partitions == 1 && difference(&left, &right, Rows::Ordered).is_none() {
         return Verdict::Same;
     }
-    let ordered = is_ordered(ask, partitions);
-    let Some(found) = difference(&left, &right, ordered) else { return Verdict::Same };
+    let rows = compared(ask, partitions);
+    let Some(found) = difference(&left, &right, rows) else { return Verdict::Same };
     let (mut lefts, mut rights) = (vec![left], vec![right]);
     for _ in 0..AGAIN {
         let (left, right) = both(one, other, ask).await;
         lefts.push(left);
         rights.push(right);
-        if lefts.iter().any(|left| rights.iter().any(|right| difference(left, right, ordered).is_none())) {
+        if lefts.iter().any(|left| rights.iter().any(|right| difference(left, right, rows).is_none())) {
             return Verdict::Wavers;
         }
     }
     // Which rows a limit leaves, where nothing puts them in order, is another answer each time, in every world.
     let wavers =
-        |answers: &[Response]| answers.iter().skip(1).any(|other| difference(&answers[0], other, ordered).is_some());
+        |answers: &[Response]| answers.iter().skip(1).any(|other| difference(&answers[0], other, rows).is_some());
     match wavers(&lefts) && wavers(&rights) {
         true => Verdict::Wavers,
         false => Verdict::Differs(found),
