@@ -28,7 +28,7 @@ fn external_keycloak_tokens_are_credentials() {
     let mesh = copy_of_mesh();
     let gateway = open(mesh.path(), &keycloak);
     let served = support::serve(Arc::clone(&gateway), None);
-    let ask = |token: &str, purpose: Option<&str>| bearer(&python, &served.address.to_string(), token, purpose);
+    let ask = |token: &str, purpose: Option<&str>| bearer(&python, &served.address.to_string(), token, SQL, purpose);
 
     // People of the provider's groups see what people of those groups see, group by group.
     let anna = keycloak.token("mesh", &[("client_id", "notebook"), ("username", "anna"), ("password", "anna")]);
@@ -150,10 +150,11 @@ fn texts(gateway: &Gateway, user: &str, purpose: Option<&str>) -> Value {
     batches.iter().flat_map(support::texts).collect()
 }
 
-fn bearer(python: &Path, address: &str, token: &str, purpose: Option<&str>) -> Value {
+/// What pyarrow and ADBC get for a statement with a bearer token.
+pub fn bearer(python: &Path, address: &str, token: &str, sql: &str, purpose: Option<&str>) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/bearer.py");
     let mut command = Command::new(python);
-    command.arg(script).args([address, SQL]).args(purpose);
+    command.arg(script).args([address, sql]).args(purpose);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
     let output = process.wait_with_output().unwrap();

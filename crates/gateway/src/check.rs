@@ -10,6 +10,7 @@ use portcullis_govern::{PolicySnapshot, Principal};
 use crate::config::{self, Config};
 use crate::identity;
 use crate::mesh::{self, Mesh};
+use crate::personal::PersonalTokens;
 use crate::state;
 use crate::users::Users;
 
@@ -44,6 +45,7 @@ pub fn check(mesh_dir: &Path) -> Vec<Finding> {
     if let Some(snapshot) = built.snapshot {
         let (users, user_findings) = state::users(&mesh, &snapshot);
         findings.extend(user_findings);
+        findings.extend(PersonalTokens::read(mesh.tokens.as_ref()).1);
         findings.extend(issuers(&config, &snapshot));
         findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).all_findings());
     }

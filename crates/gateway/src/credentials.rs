@@ -9,6 +9,7 @@ use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
 use crate::identity;
+use crate::personal::is_personal_token;
 use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::signer::{Broken, Claims, Window, is_own_token};
@@ -112,14 +113,16 @@ impl Gateway {
         }
     }
 
-    /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider. A
-    /// refusal is in the audit journal.
+    /// The session that a bearer token stands for: one of the gateway's own, a personal access token, or one of a trusted
+    /// identity provider. A refusal is in the audit journal.
     ///
     /// # Errors
     ///
     /// `Unauthenticated` if it is not accepted, `Unavailable` if its issuer's keys cannot be had.
     pub async fn bearer_session(&self, token: &str, client: Option<SocketAddr>) -> Result<Session, GatewayError> {
-        let (kind, session) = if self.identity.is_empty() || is_own_token(token) {
+        let (kind, session) = if is_personal_token(token) {
+            ("personal_token", self.personal_session(token))
+        } else if self.identity.is_empty() || is_own_token(token) {
             ("token", self.own_session(token))
         } else {
             ("oidc", self.claimed_session(token).await.map_err(|error| (None, error)))
@@ -166,6 +169,29 @@ impl Gateway {
             return Err(refused(GatewayError::unauthenticated(message)));
         }
         Ok(Session::new(claims.user, "token", Some(expires_ms)).with_purpose(claims.purpose))
+    }
+
+    /// The session that a personal access token stands for; where a genuine one is refused, with its user.
+    fn personal_session(&self, token: &str) -> Result<Session, (Option<String>, GatewayError)> {
+        let state = self.state();
+        let unknown = || (None, GatewayError::unauthenticated("the personal access token is not valid"));
+        let token = state.tokens.genuine(token).ok_or_else(unknown)?;
+        let refused = |error| (Some(token.user.clone()), error);
+        state.tokens.stands(token).map_err(refused)?;
+        let ends = |what: &str| {
+            let message = format!("the personal access token `{}` {what}: ask for a new one", token.id);
+            Err(refused(GatewayError::unauthenticated(message)))
+        };
+        if token.expires.ms() <= self.clock.now_ms() {
+            return ends("has expired");
+        }
+        if token.expires.ms() > self.latest(self.config().identity.personal_token_lifetime) {
+            return ends("lives longer than `identity.personal_token_lifetime` allows");
+        }
+        if state.principal(&token.user).is_none() {
+            return Err(refused(removed()));
+        }
+        Ok(Session::personal(token.clone()))
     }
 
     /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -22,6 +22,7 @@ use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
+use crate::personal::PersonalToken;
 use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
@@ -31,6 +32,7 @@ use crate::stream::QueryStream;
 use crate::system::Surroundings;
 use crate::tables::{self, VisibleTable};
 use crate::turns::Turns;
+use crate::watch::Marks;
 use crate::{keys, mesh, pipeline, watch};
 
 /// What a call comes to. Boxed, so that the crates above compile without looking into the engine's futures again.
@@ -45,6 +47,8 @@ pub struct Gateway {
     config: Config,
     parts: Parts,
     current: Arc<Current>,
+    /// One reload at a time: what was read earlier must not come into force later.
+    reloading: Mutex<()>,
     pub(crate) clock: Clock,
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
@@ -83,12 +87,15 @@ impl Gateway {
     async fn open_guarded(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
         let mesh_dir = mesh_dir.to_owned();
         let watched = config.catalogue.watch;
+        // Before they are read: what changes from here on is noticed.
+        let who = Marks::of([&config.identity.users, &config.identity.tokens].map(|path| mesh_dir.join(path)));
         let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config, guards)).await;
         let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
         if watched {
             let catalogue = &gateway.config.catalogue;
             let dirs = [gateway.mesh_dir.join(&catalogue.catalogs), gateway.mesh_dir.join(&catalogue.policies)];
             watch::start(&gateway, &dirs, &gateway.mesh_dir.join(&gateway.config.identity.users))?;
+            watch::look_again(&gateway, who);
         }
         Ok(gateway)
     }
@@ -127,6 +134,7 @@ impl Gateway {
             identity,
             turns: Turns::new(&config.limits),
             current: Arc::new(Current::new(state)),
+            reloading: Mutex::default(),
             clock: Clock::system(),
             mesh_dir,
             config,
@@ -261,6 +269,7 @@ impl Gateway {
     pub async fn reload(self: &Arc<Gateway>) -> bool {
         let gateway = Arc::clone(self);
         let reloaded = tokio::task::spawn_blocking(move || {
+            let _turn = gateway.reloading.lock().unwrap_or_else(PoisonError::into_inner);
             gateway.current.reload(&mesh::read(&gateway.mesh_dir, &gateway.config), &gateway.parts)
         });
         match reloaded.await {
@@ -323,6 +332,7 @@ impl Gateway {
             purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
+            domains: session.personal_token().and_then(PersonalToken::scope),
             now_ms: self.clock.now_ms(),
         };
         Ok(Subject { principal, context })
@@ -401,6 +411,9 @@ pub enum Ready {
 
 /// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
 pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
+    if let Some(token) = session.personal_token() {
+        state.tokens.stands(token)?;
+    }
     let Some(claimed) = session.claimed_principal() else {
         return state.principal(session.user()).cloned().ok_or_else(removed);
     };

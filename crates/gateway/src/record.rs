@@ -14,6 +14,8 @@ pub(crate) fn begin(query_id: &str, session: &Session, subject: &Subject, policy
         groups: subject.principal.groups.iter().cloned().collect(),
         client: session.client().map(|client| client.to_string()),
         authentication: session.authentication().to_owned(),
+        credential: session.credential().map(str::to_owned),
+        domains: subject.context.domains.clone(),
         purpose: subject.context.purpose.clone(),
         break_glass: subject.context.break_glass.clone(),
         statement: String::new(),

@@ -168,6 +168,8 @@ impl Refusals {
             groups: Vec::new(),
             client: refusal.client.map(|client| client.to_string()),
             authentication: refusal.authentication.clone(),
+            credential: None,
+            domains: None,
             break_glass: None,
             purpose: None,
             statement: refusal.what.statement().to_owned(),

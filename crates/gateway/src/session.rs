@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_govern::{Defaults, Principal};
 
 use crate::options::SessionOptions;
+use crate::personal::PersonalToken;
 
 /// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
 /// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
@@ -16,6 +17,7 @@ use crate::options::SessionOptions;
 pub struct Session {
     user: String,
     claimed: Option<Arc<Principal>>,
+    personal: Option<Arc<PersonalToken>>,
     authentication: &'static str,
     purpose: Option<String>,
     defaults: Option<Defaults>,
@@ -30,6 +32,7 @@ impl Session {
         Session {
             user,
             claimed: None,
+            personal: None,
             authentication,
             purpose: None,
             defaults: None,
@@ -51,6 +54,22 @@ impl Session {
         Session { claimed: Some(Arc::new(principal)), ..Session::new(user, "oidc", Some(expires_ms)) }
     }
 
+    /// The session of a personal access token.
+    pub(crate) fn personal(token: PersonalToken) -> Session {
+        let session = Session::new(token.user.clone(), "personal_token", Some(token.expires.ms()));
+        Session { personal: Some(Arc::new(token)), ..session }
+    }
+
+    /// The personal access token that it came with.
+    pub(crate) fn personal_token(&self) -> Option<&PersonalToken> {
+        self.personal.as_deref()
+    }
+
+    /// Which of its principal's credentials it came with, where that has a name.
+    pub fn credential(&self) -> Option<&str> {
+        self.personal.as_ref().map(|token| token.id.as_str())
+    }
+
     /// The principal as its token describes it; None for a user of the users file.
     pub(crate) fn claimed_principal(&self) -> Option<&Principal> {
         self.claimed.as_deref()
@@ -61,7 +80,7 @@ impl Session {
         &self.user
     }
 
-    /// How the principal authenticated: `password`, `token`, `oidc` or `local`.
+    /// How the principal authenticated: `password`, `token`, `personal_token`, `oidc` or `local`.
     pub fn authentication(&self) -> &str {
         self.authentication
     }

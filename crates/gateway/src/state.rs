@@ -7,6 +7,7 @@ use portcullis_govern::{MaskKey, Planner, PolicySnapshot, PolicySources, Princip
 use tokio::sync::watch;
 
 use crate::mesh::Mesh;
+use crate::personal::PersonalTokens;
 use crate::system::{Surroundings, SystemData};
 use crate::users::Users;
 
@@ -14,6 +15,7 @@ use crate::users::Users;
 pub(crate) struct State {
     pub snapshot: Arc<PolicySnapshot>,
     pub users: Arc<Users>,
+    pub tokens: Arc<PersonalTokens>,
     pub planner: Planner,
     pub system: Arc<SystemData>,
     pub findings: Arc<Vec<Finding>>,
@@ -69,12 +71,16 @@ impl Current {
         let (users, user_findings) = users(mesh, &snapshot);
         let users = users.map_or_else(|| Arc::clone(&before.users), Arc::new);
         findings.extend(user_findings);
+        // A file that cannot be read closes: what was revoked in it must not live on.
+        let (tokens, token_findings) = PersonalTokens::read(mesh.tokens.as_ref());
+        findings.extend(token_findings);
         let changed = before.snapshot.version() != snapshot.version()
             || before.snapshot.catalogue().fingerprint() != snapshot.catalogue().fingerprint()
-            || before.users != users;
+            || before.users != users
+            || *before.tokens != tokens;
         let version = snapshot.version().to_owned();
         log(&findings);
-        self.set(State::assemble(snapshot, users, findings, parts));
+        self.set(State::assemble(snapshot, users, tokens, findings, parts));
         if changed {
             self.changes.send_modify(|changes| *changes += 1);
         }
@@ -111,17 +117,25 @@ impl State {
         let snapshot = Arc::new(snapshot);
         let (users, user_findings) = users(mesh, &snapshot);
         findings.extend(user_findings);
+        let (tokens, token_findings) = PersonalTokens::read(mesh.tokens.as_ref());
+        findings.extend(token_findings);
         log(&findings);
-        Ok(State::assemble(snapshot, Arc::new(users.unwrap_or_default()), findings, parts))
+        Ok(State::assemble(snapshot, Arc::new(users.unwrap_or_default()), tokens, findings, parts))
     }
 
-    fn assemble(snapshot: Arc<PolicySnapshot>, users: Arc<Users>, findings: Vec<Finding>, parts: &Parts) -> State {
+    fn assemble(
+        snapshot: Arc<PolicySnapshot>,
+        users: Arc<Users>,
+        tokens: PersonalTokens,
+        findings: Vec<Finding>,
+        parts: &Parts,
+    ) -> State {
         let findings = Arc::new(findings);
         let system =
             Arc::new(SystemData::new(Arc::clone(&snapshot), Arc::clone(&findings), parts.surroundings.clone()));
         let tables: Arc<dyn SystemTables> = Arc::clone(&system) as Arc<dyn SystemTables>;
         let planner = Planner::new(Arc::clone(&snapshot), parts.mask_key.clone(), tables);
-        State { snapshot, users, planner, system, findings }
+        State { snapshot, users, tokens: Arc::new(tokens), planner, system, findings }
     }
 }
 

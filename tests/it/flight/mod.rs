@@ -4,6 +4,7 @@ mod access;
 mod cancel;
 mod limits;
 mod options;
+mod personal;
 mod prepared;
 mod replicas;
 mod results;

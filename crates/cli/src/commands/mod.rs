@@ -7,4 +7,5 @@ pub mod explain;
 pub mod policy;
 pub mod query;
 pub mod serve;
+pub mod token;
 pub mod user;

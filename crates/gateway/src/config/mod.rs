@@ -22,6 +22,8 @@ use crate::error::GatewayError;
 
 /// Deeper statements could exhaust a thread's stack.
 const DEEPEST_STATEMENT: u32 = 48;
+/// What is revoked is felt no later than this.
+const OLDEST_REVOCATION: Span = Span::seconds(5);
 
 /// The file's name in the mesh directory.
 pub const FILE: &str = "portcullis.toml";
@@ -69,6 +71,13 @@ pub struct Identity {
     pub users: PathBuf,
     /// How long a bearer token is valid after the login.
     pub token_lifetime: Span,
+    /// The file of personal access tokens, which `portcullis token` writes. Replicas share it.
+    pub tokens: PathBuf,
+    /// How long a personal access token may live at most; those that would end later are refused.
+    pub personal_token_lifetime: Span,
+    /// The users file, and the one of personal access tokens, are looked at again at this age, whatever the system tells of
+    /// changes; 5s at most.
+    pub revocation_age: Span,
     /// How long tickets and prepared-statement handles are valid.
     pub handle_lifetime: Span,
     /// Failed logins of one user name within `login_window` before further ones are refused.
@@ -213,6 +222,9 @@ impl Default for Identity {
         Identity {
             users: PathBuf::from("users.yaml"),
             token_lifetime: Span::hours(12),
+            tokens: PathBuf::from(".portcullis/tokens.json"),
+            personal_token_lifetime: Span::hours(365 * 24),
+            revocation_age: Span::seconds(2),
             handle_lifetime: Span::hours(24),
             login_attempts: 10,
             address_attempts: 100,
@@ -337,6 +349,11 @@ impl Config {
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(GatewayError::invalid(format!("{FILE}: `{key}` must be more than 0")));
+        }
+        let age = self.identity.revocation_age;
+        if age > OLDEST_REVOCATION || age < Span::millis(10) {
+            let message = format!("`identity.revocation_age` must be from 10ms to {OLDEST_REVOCATION}");
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         if self.limits.statement_depth > DEEPEST_STATEMENT {
             let message = format!("`limits.statement_depth` must be at most {DEEPEST_STATEMENT}");

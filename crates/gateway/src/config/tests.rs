@@ -39,6 +39,7 @@ fn every_wrong_key_and_value_is_named_with_its_place() {
         ("[limits]\nstatement_depth = 49", "`limits.statement_depth` must be at most 48"),
         ("[secrets]\nmask_key = \"hunter2\"", "portcullis.toml:2:12:"),
         ("[secrets]\nmask_key = { vault = \"x\" }", "unknown variant `vault`, expected `env` or `file`"),
+        ("[identity]\nrevocation_age = \"6s\"", "`identity.revocation_age` must be from 10ms to 5s"),
         ("[listen]\ntls_key = \"k.pem\"", "`listen.tls_certificate` and `listen.tls_key` belong together"),
         ("[listen", "portcullis.toml:1:8:"),
     ];

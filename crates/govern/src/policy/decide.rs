@@ -58,6 +58,8 @@ pub(crate) struct Asker<'a> {
     uid: EntityUid,
     groups: BTreeSet<&'a str>,
     subject: &'a Subject,
+    /// The domains that the credential is good for; None: all.
+    scope: Option<HashSet<EntityUid>>,
     entities: Vec<EntityData>,
     context: Context,
     /// Whether any policy in question reads the time.
@@ -78,7 +80,10 @@ impl<'a> Asker<'a> {
         let entities = entities::principal(subject, rules.vocabulary)?;
         let user = entities.first().ok_or("the principal has no entity")?;
         let memberships = with_ancestors(user);
+        let domains = subject.context.domains.as_ref();
+        let domains = domains.map(|names| names.iter().map(|name| entities::uid("Domain", name)).collect());
         Ok(Asker {
+            scope: domains.transpose()?,
             policies: rules.policies.iter().filter(|policy| policy.covers_principal(&memberships)).collect(),
             uid: user.uid.clone(),
             groups: rules.vocabulary.memberships(&subject.principal.groups),
@@ -104,6 +109,9 @@ impl<'a> Asker<'a> {
         entities: &Entities,
     ) -> Result<(Access, bool), Reason> {
         let table = resource.first().ok_or("the table has no entity")?;
+        if !self.in_scope(table) {
+            return Ok((Access { unmet: Some(Unmet::Scope), ..Access::default() }, false));
+        }
         let slice = self.slice(action.as_str(), "Table", &with_ancestors(table))?;
         self.check(action.as_str(), &table.uid)?;
         let answer = self.ask(action.as_str(), &table.uid, &slice.set, entities)?;
@@ -111,6 +119,11 @@ impl<'a> Asker<'a> {
         let erred = !answer.errors.is_empty();
         let policies = if erred { answer.errors } else { answer.reasons };
         Ok((Access { allowed, policies, unmet: None }, erred))
+    }
+
+    /// Whether the credential is good for a table's domain. Where it is not, no policy is asked.
+    fn in_scope(&self, table: &EntityData) -> bool {
+        self.scope.as_ref().is_none_or(|domains| !domains.is_disjoint(&table.ancestors))
     }
 
     /// Everything about one table.
@@ -122,6 +135,11 @@ impl<'a> Asker<'a> {
     }
 
     fn try_decide(&mut self, table: &CompiledTable) -> Result<TableDecision, Reason> {
+        if !table.entities.first().is_some_and(|entity| self.in_scope(entity)) {
+            let outside = Access { unmet: Some(Unmet::Scope), ..Access::default() };
+            let nothing = closed(&table.policy_table.table);
+            return Ok(TableDecision { discover: outside.clone(), query: outside, ..nothing });
+        }
         let break_glass = self.break_glass(table)?;
         let (columns, entities) = self.columns(table)?;
         let (discover, _) = self.asked(TableAction::Discover, &table.entities, &entities)?;
@@ -408,6 +426,11 @@ pub(crate) fn combine_with(
 
 /// Denies everything, saying why.
 pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
+    TableDecision { undecided: Some(reason), ..closed(table) }
+}
+
+/// Denies everything.
+fn closed(table: &Table) -> TableDecision {
     let denied = |field: &Field| ColumnDecision {
         name: field.name.clone(),
         disclosure: Disclosure::Denied,
@@ -424,7 +447,7 @@ pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
         notice: Access::default(),
         filter: RowFilter::nothing(),
         columns: table.fields().iter().map(denied).collect(),
-        undecided: Some(reason),
+        undecided: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod ladder;
 mod rejected;
 mod schema;
 mod schemas;
+mod scope;
 mod withheld;
 mod yaml_tests;
 
@@ -172,6 +173,7 @@ pub(crate) fn subject(id: &str, groups: &[&str]) -> Subject {
             break_glass: None,
             client_address: None,
             authentication: "password".into(),
+            domains: None,
             now_ms: 1_767_225_600_000,
         },
     }
