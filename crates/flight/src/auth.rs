@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use arrow_flight::BasicAuth;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
-use portcullis_gateway::{Gateway, Session};
+use portcullis_gateway::{ClientCertificate, Gateway, Session};
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use crate::carried::Carried;
-use crate::status;
+use crate::{listener, status};
 
 const AUTHORIZATION: &str = "authorization";
 /// The header by which a client states what it wants the data for. The JDBC driver sends URL parameters that it does
@@ -25,6 +25,8 @@ pub(crate) enum Credential {
     Bearer(String),
     /// A user's name and password.
     Basic { user: String, password: String },
+    /// The certificate of the connection.
+    Certificate(ClientCertificate),
 }
 
 /// An authenticated call.
@@ -81,8 +83,12 @@ impl Caller<'_> {
 /// Authenticates a call by its headers, and takes up what its session had set.
 pub(crate) async fn authenticate<'a, T>(gateway: &'a Gateway, request: &Request<T>) -> Result<Caller<'a>, Status> {
     let metadata = request.metadata();
-    let credential = credential(metadata)?.ok_or_else(missing)?;
-    let caller = login(gateway, credential, metadata, request.remote_addr()).await?;
+    let peer = listener::peer(request);
+    let credential = match credential(metadata)? {
+        Some(credential) => credential,
+        None => peer.credential()?.ok_or_else(missing)?,
+    };
+    let caller = login(gateway, credential, metadata, peer.address).await?;
     let (session, carried) = Carried::resume(gateway, caller.session, metadata).await?;
     Ok(Caller { session, carried, ..caller })
 }
@@ -98,6 +104,9 @@ pub(crate) async fn login<'a>(
     let (session, is_password) = match credential {
         Credential::Bearer(token) => {
             (gateway.bearer_session(&token, client).await.map_err(status::from_gateway)?, false)
+        }
+        Credential::Certificate(certificate) => {
+            (gateway.certificate_session(certificate, client).await.map_err(status::from_gateway)?, false)
         }
         Credential::Basic { user, password } => {
             (gateway.login(&user, &password, client).await.map_err(status::from_gateway)?, true)

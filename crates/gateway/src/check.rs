@@ -7,6 +7,7 @@ use portcullis_contract::{Finding, Position};
 use portcullis_govern::policy::tests::{self, Outcome, TestResult};
 use portcullis_govern::{PolicySnapshot, Principal};
 
+use crate::certificates::Revoked;
 use crate::config::{self, Config};
 use crate::identity;
 use crate::mesh::{self, Mesh};
@@ -46,6 +47,7 @@ pub fn check(mesh_dir: &Path) -> Vec<Finding> {
         let (users, user_findings) = state::users(&mesh, &snapshot);
         findings.extend(user_findings);
         findings.extend(PersonalTokens::read(mesh.tokens.as_ref()).1);
+        findings.extend(Revoked::read(&config.identity.certificates, mesh.revoked.as_ref()).1);
         findings.extend(issuers(&config, &snapshot));
         findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).all_findings());
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::certificates::ClientCertificate;
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
@@ -169,6 +170,37 @@ impl Gateway {
             return Err(refused(GatewayError::unauthenticated(message)));
         }
         Ok(Session::new(claims.user, "token", Some(expires_ms)).with_purpose(claims.purpose))
+    }
+
+    /// The session of who has shown a certificate that was verified. A refusal is in the audit journal.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if it is revoked, or stands for no user.
+    pub async fn certificate_session(
+        &self,
+        certificate: ClientCertificate,
+        client: Option<SocketAddr>,
+    ) -> Result<Session, GatewayError> {
+        match self.holder(&certificate) {
+            Ok(user) => Ok(Session::certified(user, certificate).with_client(client)),
+            Err(error) => {
+                let name = certificate.fingerprint();
+                tracing::warn!(certificate = name, %error, "a client certificate was refused");
+                self.refusals.note(Refusal::new(What::Certificate, "certificate", &error, Some(name), client)).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn holder(&self, certificate: &ClientCertificate) -> Result<String, GatewayError> {
+        let state = self.state();
+        let user = certificate.user(&self.config().identity.certificates)?;
+        if state.principal(user).is_none() {
+            return Err(GatewayError::unauthenticated("the client certificate stands for no user of this gateway"));
+        }
+        state.revoked.accepts(certificate)?;
+        Ok(user.to_owned())
     }
 
     /// The session that a personal access token stands for; where a genuine one is refused, with its user.

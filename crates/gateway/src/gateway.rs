@@ -22,9 +22,8 @@ use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
-use crate::personal::PersonalToken;
 use crate::refusals::Refusals;
-use crate::session::Session;
+use crate::session::{Credential, Session};
 use crate::signer::Signer;
 use crate::standing::Standing;
 use crate::state::{Current, Parts, Reload, State};
@@ -88,7 +87,9 @@ impl Gateway {
         let mesh_dir = mesh_dir.to_owned();
         let watched = config.catalogue.watch;
         // Before they are read: what changes from here on is noticed.
-        let who = Marks::of([&config.identity.users, &config.identity.tokens].map(|path| mesh_dir.join(path)));
+        let identity = &config.identity;
+        let files = [&identity.users, &identity.tokens].into_iter().chain(&identity.certificates.revoked);
+        let who = Marks::of(files.map(|path| mesh_dir.join(path)));
         let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config, guards)).await;
         let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
         if watched {
@@ -111,7 +112,7 @@ impl Gateway {
         let audit_dir = mesh_dir.join(&config.audit.dir);
         let surroundings =
             Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
-        let parts = Parts { mask_key, surroundings };
+        let parts = Parts { mask_key, surroundings, certificates: config.identity.certificates.clone() };
         let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
             let message =
@@ -332,7 +333,7 @@ impl Gateway {
             purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
-            domains: session.personal_token().and_then(PersonalToken::scope),
+            domains: session.revocable().and_then(Credential::scope),
             now_ms: self.clock.now_ms(),
         };
         Ok(Subject { principal, context })
@@ -411,8 +412,10 @@ pub enum Ready {
 
 /// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
 pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
-    if let Some(token) = session.personal_token() {
-        state.tokens.stands(token)?;
+    match session.revocable() {
+        Some(Credential::Token(token)) => state.tokens.stands(token)?,
+        Some(Credential::Certificate(certificate)) => state.revoked.accepts(certificate)?,
+        None => {}
     }
     let Some(claimed) = session.claimed_principal() else {
         return state.principal(session.user()).cloned().ok_or_else(removed);

@@ -9,6 +9,7 @@
 //! against: catalogue, policies and users, compiled aside and swapped as one, so that no query ever sees half a change.
 
 mod access;
+mod certificates;
 mod check;
 mod clock;
 pub mod config;
@@ -46,6 +47,7 @@ mod watch;
 mod tests;
 
 pub use access::{AccessReport, ColumnReport, TableReport};
+pub use certificates::ClientCertificate;
 pub use check::{PolicyTests, check, policy_tests};
 pub use config::Config;
 pub use describe::Described;
@@ -65,3 +67,4 @@ pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
 pub use users::{hash_password, users_json_schema};
+pub use watch::Marks;

@@ -30,6 +30,8 @@ pub(crate) struct Mesh {
     pub users_unreadable: bool,
     /// The file of personal access tokens, where there is one.
     pub tokens: Option<personal::Source>,
+    /// The file of revoked certificates, where one is configured and there.
+    pub revoked: Option<personal::Source>,
     /// Files that could not be read. Those of policies must not be passed over: one of them may be a forbid.
     pub findings: Vec<Finding>,
     pub policy_findings: Vec<Finding>,
@@ -75,7 +77,9 @@ pub(crate) fn read(mesh_dir: &Path, config: &Config) -> Mesh {
     mesh.users_path = relative(&config.identity.users);
     mesh.users_unreadable = !users.findings.is_empty();
     mesh.findings.extend(users.findings);
-    mesh.tokens = personal::read(mesh_dir, config);
+    mesh.tokens = personal::read(mesh_dir, &config.identity.tokens);
+    let revoked = config.identity.certificates.revoked.as_ref();
+    mesh.revoked = revoked.and_then(|path| personal::read(mesh_dir, path));
     mesh
 }
 

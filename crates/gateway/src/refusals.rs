@@ -37,6 +37,7 @@ pub(crate) struct Refusal {
 pub(crate) enum What {
     Login,
     Token,
+    Certificate,
     /// A query that got no turn: its statement was not looked at.
     Query,
     Anything,
@@ -47,6 +48,7 @@ impl What {
         match self {
             What::Login => "(login)",
             What::Token => "(token)",
+            What::Certificate => "(certificate)",
             What::Query => "(not parsed)",
             What::Anything => "(several)",
         }
@@ -56,6 +58,7 @@ impl What {
         match self {
             What::Login => "login",
             What::Token => "token",
+            What::Certificate => "certificate",
             What::Query => "query",
             What::Anything => "several",
         }

@@ -1,10 +1,12 @@
 //! A session: who is asking, how they proved it, from where, for which purpose, and what they have set.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_govern::{Defaults, Principal};
 
+use crate::certificates::ClientCertificate;
 use crate::options::SessionOptions;
 use crate::personal::PersonalToken;
 
@@ -17,7 +19,7 @@ use crate::personal::PersonalToken;
 pub struct Session {
     user: String,
     claimed: Option<Arc<Principal>>,
-    personal: Option<Arc<PersonalToken>>,
+    credential: Option<Credential>,
     authentication: &'static str,
     purpose: Option<String>,
     defaults: Option<Defaults>,
@@ -27,12 +29,37 @@ pub struct Session {
     keeps_options: bool,
 }
 
+/// A credential that has a name, and can be revoked.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    Token(Arc<PersonalToken>),
+    Certificate(Arc<ClientCertificate>),
+}
+
+impl Credential {
+    /// A token's id, a certificate's fingerprint.
+    fn name(&self) -> &str {
+        match self {
+            Credential::Token(token) => &token.id,
+            Credential::Certificate(certificate) => certificate.fingerprint(),
+        }
+    }
+
+    /// The domains that it is good for; None: all.
+    pub(crate) fn scope(&self) -> Option<BTreeSet<String>> {
+        match self {
+            Credential::Token(token) => token.scope(),
+            Credential::Certificate(_) => None,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn new(user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
         Session {
             user,
             claimed: None,
-            personal: None,
+            credential: None,
             authentication,
             purpose: None,
             defaults: None,
@@ -57,17 +84,23 @@ impl Session {
     /// The session of a personal access token.
     pub(crate) fn personal(token: PersonalToken) -> Session {
         let session = Session::new(token.user.clone(), "personal_token", Some(token.expires.ms()));
-        Session { personal: Some(Arc::new(token)), ..session }
+        Session { credential: Some(Credential::Token(Arc::new(token))), ..session }
     }
 
-    /// The personal access token that it came with.
-    pub(crate) fn personal_token(&self) -> Option<&PersonalToken> {
-        self.personal.as_deref()
+    /// The session of a client certificate.
+    pub(crate) fn certified(user: String, certificate: ClientCertificate) -> Session {
+        let session = Session::new(user, "certificate", None);
+        Session { credential: Some(Credential::Certificate(Arc::new(certificate))), ..session }
+    }
+
+    /// What it came with, where that can be revoked by itself.
+    pub(crate) fn revocable(&self) -> Option<&Credential> {
+        self.credential.as_ref()
     }
 
     /// Which of its principal's credentials it came with, where that has a name.
     pub fn credential(&self) -> Option<&str> {
-        self.personal.as_ref().map(|token| token.id.as_str())
+        self.credential.as_ref().map(Credential::name)
     }
 
     /// The principal as its token describes it; None for a user of the users file.
@@ -80,7 +113,7 @@ impl Session {
         &self.user
     }
 
-    /// How the principal authenticated: `password`, `token`, `personal_token`, `oidc` or `local`.
+    /// How the principal authenticated: `password`, `token`, `personal_token`, `certificate`, `oidc` or `local`.
     pub fn authentication(&self) -> &str {
         self.authentication
     }

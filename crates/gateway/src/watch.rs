@@ -76,7 +76,7 @@ impl Watched {
 }
 
 /// How some files look from outside.
-pub(crate) struct Marks {
+pub struct Marks {
     files: Vec<PathBuf>,
     seen: Vec<Option<Mark>>,
 }
@@ -86,14 +86,14 @@ type Mark = (SystemTime, u64, u64);
 
 impl Marks {
     /// The files as they are now.
-    pub(crate) fn of(files: impl IntoIterator<Item = PathBuf>) -> Marks {
+    pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Marks {
         let files: Vec<PathBuf> = files.into_iter().collect();
         let seen = files.iter().map(|file| mark(file)).collect();
         Marks { files, seen }
     }
 
     /// Whether they are others than they were when they were last looked at.
-    fn changed(&mut self) -> bool {
+    pub fn changed(&mut self) -> bool {
         let now: Vec<_> = self.files.iter().map(|file| mark(file)).collect();
         std::mem::replace(&mut self.seen, now) != self.seen
     }

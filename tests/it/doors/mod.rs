@@ -163,7 +163,7 @@ const PATHS: [&str; 13] = [
 /// their cases.
 #[test]
 fn the_grpc_listener_has_no_http_routes() {
-    let Listen { flight: _, tls_certificate: _, tls_key: _, http: _ } = Listen::default();
+    let Listen { flight: _, tls_certificate: _, tls_key: _, tls_client_ca: _, http: _ } = Listen::default();
     let served = &stranger().served;
     for path in PATHS {
         let answer = http(served.address, "GET", path);

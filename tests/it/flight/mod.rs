@@ -2,6 +2,7 @@
 
 mod access;
 mod cancel;
+mod certificates;
 mod limits;
 mod options;
 mod personal;

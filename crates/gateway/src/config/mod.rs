@@ -1,5 +1,6 @@
 //! `portcullis.toml`: plain structs, parsed once, passed by value. docs/configuration.md is held against them.
 
+mod certificates;
 mod issuer;
 mod size;
 mod span;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use certificates::{CertificateName, Certificates};
 pub use issuer::TrustedIssuer;
 pub use size::Size;
 pub use span::Span;
@@ -58,6 +60,8 @@ pub struct Listen {
     pub tls_certificate: Option<PathBuf>,
     /// Private key of the certificate (PEM).
     pub tls_key: Option<PathBuf>,
+    /// Certificates of authorities (PEM) whose client certificates are accepted; without it, none are asked for.
+    pub tls_client_ca: Option<PathBuf>,
     /// Address and port for health and metrics (HTTP, without TLS and without login: for the platform's own network);
     /// without it, there are none.
     pub http: Option<SocketAddr>,
@@ -75,8 +79,8 @@ pub struct Identity {
     pub tokens: PathBuf,
     /// How long a personal access token may live at most; those that would end later are refused.
     pub personal_token_lifetime: Span,
-    /// The users file, and the one of personal access tokens, are looked at again at this age, whatever the system tells of
-    /// changes; 5s at most.
+    /// The users file, those of personal access tokens and revoked certificates, and TLS certificates are looked at again at
+    /// this age, whatever the system tells of changes; 5s at most.
     pub revocation_age: Span,
     /// How long tickets and prepared-statement handles are valid.
     pub handle_lifetime: Span,
@@ -88,6 +92,8 @@ pub struct Identity {
     pub login_window: Span,
     /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
     pub break_glass: Span,
+    /// What client certificates stand for, as `[identity.certificates]`.
+    pub certificates: Certificates,
     /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
     pub issuers: Vec<TrustedIssuer>,
 }
@@ -212,6 +218,7 @@ impl Default for Listen {
             flight: SocketAddr::from((Ipv4Addr::LOCALHOST, 32010)),
             tls_certificate: None,
             tls_key: None,
+            tls_client_ca: None,
             http: None,
         }
     }
@@ -230,6 +237,7 @@ impl Default for Identity {
             address_attempts: 100,
             login_window: Span::minutes(1),
             break_glass: Span::minutes(15),
+            certificates: Certificates::default(),
             issuers: Vec::new(),
         }
     }
@@ -361,6 +369,15 @@ impl Config {
         }
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
             let message = "`listen.tls_certificate` and `listen.tls_key` belong together: give both or neither";
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        let certificates = self.listen.tls_client_ca.is_some();
+        if certificates && self.listen.tls_key.is_none() {
+            let message = "`listen.tls_client_ca` is of no use without `listen.tls_certificate` and `listen.tls_key`";
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        if self.identity.certificates.required && !certificates {
+            let message = "`identity.certificates.required` needs `listen.tls_client_ca`";
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         Ok(())

@@ -79,13 +79,14 @@ pub fn revoke_personal_tokens(
     Ok(revoked)
 }
 
-/// The file's text; None where there is no file. One that others may write is not read: they could have made tokens.
-pub(crate) fn read(mesh_dir: &Path, config: &Config) -> Option<Source> {
-    let path = mesh::relative(&config.identity.tokens);
-    match mesh::read_text(&mesh_dir.join(&config.identity.tokens)) {
-        Ok(text) if is_private(&mesh_dir.join(&config.identity.tokens)) => Some(Ok(SourceFile { path, text })),
-        Ok(_) => Some(Err((path, "may be written by others than its owner (`chmod 600` mends it)".to_owned()))),
-        Err(_) if !mesh_dir.join(&config.identity.tokens).exists() => None,
+/// A file's text; None where there is no file. One that others may write is not read: they could have made tokens, or taken
+/// back what was revoked.
+pub(crate) fn read(mesh_dir: &Path, file: &Path) -> Option<Source> {
+    let (path, file) = (mesh::relative(file), mesh_dir.join(file));
+    match mesh::read_text(&file) {
+        Ok(text) if is_private(&file) => Some(Ok(SourceFile { path, text })),
+        Ok(_) => Some(Err((path, "may be written by others than its owner (`chmod go-w` mends it)".to_owned()))),
+        Err(_) if !file.exists() => None,
         Err(reason) => Some(Err((path, format!("cannot be read ({reason})")))),
     }
 }
@@ -102,7 +103,7 @@ fn is_private(_: &Path) -> bool {
 }
 
 fn load(mesh_dir: &Path, config: &Config) -> Result<File, GatewayError> {
-    let source = match read(mesh_dir, config) {
+    let source = match read(mesh_dir, &config.identity.tokens) {
         None => return Ok(File::default()),
         Some(source) => source,
     };

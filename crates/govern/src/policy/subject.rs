@@ -36,7 +36,7 @@ pub struct RequestContext {
     pub break_glass: Option<String>,
     /// The client's address, where there is a network.
     pub client_address: Option<IpAddr>,
-    /// How the principal proved who it is: `password`, `token`, `personal_token`, `oidc` or `local`.
+    /// How the principal proved who it is: `password`, `token`, `personal_token`, `certificate`, `oidc` or `local`.
     pub authentication: String,
     /// The domains that the credential is good for, whatever policies say; None: all of them.
     pub domains: Option<BTreeSet<String>>,
