@@ -131,6 +131,7 @@ fn subject(number: usize) -> Subject {
         break_glass: None,
         client_address: None,
         authentication: "token".to_owned(),
+        actor: None,
         domains: None,
         now_ms: 0,
     };

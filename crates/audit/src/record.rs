@@ -76,6 +76,9 @@ pub struct Begin {
     pub query_id: String,
     /// Who.
     pub principal: String,
+    /// Who asked in the principal's stead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// The groups the principal was in at that moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,

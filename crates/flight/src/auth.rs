@@ -17,6 +17,8 @@ const AUTHORIZATION: &str = "authorization";
 /// The header by which a client states what it wants the data for. The JDBC driver sends URL parameters that it does
 /// not know as headers, so `?purpose=fraud` arrives here too.
 const PURPOSE: &str = "purpose";
+/// The header by which a service says for whom it asks.
+const ON_BEHALF_OF: &str = "x-portcullis-on-behalf-of";
 
 /// What a client proves its identity with.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,7 +115,12 @@ pub(crate) async fn login<'a>(
         }
     };
     let token = is_password.then(|| gateway.issue_token(&session)).transpose().map_err(status::from_gateway)?;
-    Ok(Caller { gateway, session: session.with_purpose(purpose), token, carried: Carried::nothing() })
+    // The token is the service's own: for whom it asks is said with each call.
+    let session = match on_behalf_of(metadata)? {
+        Some(user) => gateway.act_for(session.with_purpose(purpose), user).await.map_err(status::from_gateway)?,
+        None => session.with_purpose(purpose),
+    };
+    Ok(Caller { gateway, session, token, carried: Carried::nothing() })
 }
 
 /// Whether the client takes up cookies of an update when it is too late: Go's takes up those of a stream that it has read to
@@ -161,6 +168,17 @@ fn purpose(metadata: &MetadataMap) -> Result<Option<String>, Status> {
     let Some(value) = metadata.get(PURPOSE) else { return Ok(None) };
     let text = value.to_str().map_err(|_| status::invalid("the header `purpose` is not plain text"))?;
     Ok(Some(text.to_owned()))
+}
+
+/// For whom a call is, if it says so: once, and in plain text.
+fn on_behalf_of(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
+    let mut values = metadata.get_all(ON_BEHALF_OF).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let user = value.to_str().ok().map(str::trim).filter(|user| !user.is_empty());
+    match (user, values.next()) {
+        (Some(user), None) => Ok(Some(user)),
+        _ => Err(status::invalid(format!("the header `{ON_BEHALF_OF}` must be there once, and name a user"))),
+    }
 }
 
 fn malformed() -> Status {

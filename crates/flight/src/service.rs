@@ -80,7 +80,7 @@ impl FlightSql {
 
     async fn stream(&self, session: &Session, request: &Request<Ticket>) -> Answer<Messages<FlightData>> {
         let options = encode::options(request.metadata())?;
-        let call = self.running.begin(session.user(), &request.get_ref().ticket);
+        let call = self.running.begin(&session.audience(), &request.get_ref().ticket);
         let rows = call.unless_cancelled(self.rows(session, request.get_ref())).await?;
         rows.query.into_iter().for_each(|query| call.runs(query));
         // The call is there to be cancelled as long as its stream.

@@ -68,6 +68,24 @@ impl Gateway {
         self.signer.token(&claims, self.after(self.config().identity.token_lifetime))
     }
 
+    /// The session of a user for whom this session's principal may act. A refusal is in the audit journal.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied`, unless a policy with the action `impersonate` lets it; whether there is such a user is not told.
+    pub async fn act_for(&self, session: Session, user: &str) -> Result<Session, GatewayError> {
+        let (way, actor, client) = (session.authentication().to_owned(), session.user().to_owned(), session.client());
+        let acting = session.acting_for(user.to_owned());
+        match self.subject(&self.state(), &acting) {
+            Ok(_) => Ok(acting),
+            Err(error) => {
+                tracing::warn!(actor, user, %error, "acting for a user was refused");
+                self.refusals.note(Refusal::new(What::Impersonation, &way, &error, Some(&actor), client)).await;
+                Err(error)
+            }
+        }
+    }
+
     /// What the session has set, for the client to keep: sealed for its principal, and as text.
     ///
     /// # Errors
@@ -76,7 +94,7 @@ impl Gateway {
     pub fn seal_options(&self, session: &Session) -> Result<String, GatewayError> {
         let payload = serde_json::to_vec(&session.options()).map_err(|e| GatewayError::internal(e.to_string()))?;
         let expires_ms = self.after(self.config().identity.token_lifetime);
-        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, session.user(), &payload, expires_ms)))
+        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, &session.audience(), &payload, expires_ms)))
     }
 
     /// The session with what it had set, as the client has kept it; and whether that should be sealed anew soon. A refusal
@@ -88,7 +106,7 @@ impl Gateway {
     pub async fn resume(&self, session: Session, kept: &str) -> Result<(Session, bool), GatewayError> {
         let lifetime = self.config().identity.token_lifetime;
         let sealed = URL_SAFE_NO_PAD.decode(kept).unwrap_or_default();
-        let opened = self.signer.unseal(OPTIONS, session.user(), &sealed, self.window(lifetime));
+        let opened = self.signer.unseal(OPTIONS, &session.audience(), &sealed, self.window(lifetime));
         let read = opened.and_then(|(payload, expires_ms)| {
             let options = serde_json::from_slice(payload).map_err(|_| Broken::Forged)?;
             Ok((options, expires_ms))
@@ -248,7 +266,7 @@ impl Gateway {
 
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
     pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, session.user(), payload, self.handles_expire_ms())
+        self.signer.seal(kind, &session.audience(), payload, self.handles_expire_ms())
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.
@@ -257,7 +275,7 @@ impl Gateway {
     ///
     /// As [`Gateway::unseal`], and if it was sealed for somebody else.
     pub fn unseal_for(&self, session: &Session, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
-        self.open_seal(kind, session.user(), sealed)
+        self.open_seal(kind, &session.audience(), sealed)
     }
 
     /// When something may expire that was made no longer than `lifetime` ago, and is still of use.

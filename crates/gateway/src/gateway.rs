@@ -324,7 +324,6 @@ impl Gateway {
 
     /// Who asks, with groups and attributes of this moment, and under which circumstances.
     pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
-        let principal = principal(state, session)?;
         if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
@@ -333,9 +332,11 @@ impl Gateway {
             purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
+            actor: session.actor().map(str::to_owned),
             domains: session.revocable().and_then(Credential::scope),
             now_ms: self.clock.now_ms(),
         };
+        let principal = principal(state, session, &context)?;
         Ok(Subject { principal, context })
     }
 
@@ -410,8 +411,12 @@ pub enum Ready {
     NoJournal,
 }
 
-/// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
-pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
+/// Who asks, under these circumstances: as the users file has it now, or as the token of this call says, in the words of the
+/// vocabulary of now.
+pub(crate) fn principal(state: &State, session: &Session, context: &RequestContext) -> Result<Principal, GatewayError> {
+    if let Some(acting) = session.acting() {
+        return impersonated(state, acting, session.user(), context);
+    }
     match session.revocable() {
         Some(Credential::Token(token)) => state.tokens.stands(token)?,
         Some(Credential::Certificate(certificate)) => state.revoked.accepts(certificate)?,
@@ -424,6 +429,23 @@ pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, G
         GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
     })?;
     Ok(claimed.clone())
+}
+
+/// The user for whom somebody acts, who may do so now. Whoever may not does not learn whether there is such a user.
+fn impersonated(
+    state: &State,
+    acting: &Session,
+    user: &str,
+    context: &RequestContext,
+) -> Result<Principal, GatewayError> {
+    let context = RequestContext { actor: None, break_glass: None, ..context.clone() };
+    let actor = Subject { principal: principal(state, acting, &context)?, context };
+    let user_now = state.principal(user).filter(|user| state.snapshot.may_impersonate(&actor, user).allowed);
+    user_now.cloned().ok_or_else(|| {
+        let message =
+            format!("no policy lets `{}` act for a user `{user}`: that takes the action `impersonate`", acting.user());
+        GatewayError::new(ErrorKind::PermissionDenied, message)
+    })
 }
 
 fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
-use crate::gateway::{Gateway, principal};
+use crate::gateway::Gateway;
 use crate::parameters;
 use crate::record;
 use crate::refusals::{Refusal, What};
@@ -87,7 +87,7 @@ pub(crate) async fn run(
 /// Waits for a turn, by who asks and all the groups that they are in at this moment.
 async fn turn(gateway: &Gateway, session: &Session) -> Result<Turn, (What, GatewayError)> {
     let state = gateway.state();
-    let principal = principal(&state, session).map_err(|error| (What::Token, error))?;
+    let Subject { principal, .. } = gateway.subject(&state, session).map_err(|error| (What::Token, error))?;
     let groups = state.snapshot.vocabulary().memberships(&principal.groups);
     gateway.turns().take(&principal.id, &groups).await.map_err(|error| (What::Query, error))
 }

@@ -38,6 +38,8 @@ pub(crate) enum What {
     Login,
     Token,
     Certificate,
+    /// To act for another user.
+    Impersonation,
     /// A query that got no turn: its statement was not looked at.
     Query,
     Anything,
@@ -49,6 +51,7 @@ impl What {
             What::Login => "(login)",
             What::Token => "(token)",
             What::Certificate => "(certificate)",
+            What::Impersonation => "(impersonation)",
             What::Query => "(not parsed)",
             What::Anything => "(several)",
         }
@@ -59,6 +62,7 @@ impl What {
             What::Login => "login",
             What::Token => "token",
             What::Certificate => "certificate",
+            What::Impersonation => "impersonation",
             What::Query => "query",
             What::Anything => "several",
         }
@@ -168,6 +172,7 @@ impl Refusals {
         let record = Begin {
             query_id: Uuid::new_v4().simple().to_string(),
             principal: refusal.principal.clone(),
+            actor: None,
             groups: Vec::new(),
             client: refusal.client.map(|client| client.to_string()),
             authentication: refusal.authentication.clone(),

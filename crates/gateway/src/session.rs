@@ -19,6 +19,8 @@ use crate::personal::PersonalToken;
 pub struct Session {
     user: String,
     claimed: Option<Arc<Principal>>,
+    /// The session of who acts for the user, where somebody does.
+    actor: Option<Arc<Session>>,
     credential: Option<Credential>,
     authentication: &'static str,
     purpose: Option<String>,
@@ -59,6 +61,7 @@ impl Session {
         Session {
             user,
             claimed: None,
+            actor: None,
             credential: None,
             authentication,
             purpose: None,
@@ -91,6 +94,32 @@ impl Session {
     pub(crate) fn certified(user: String, certificate: ClientCertificate) -> Session {
         let session = Session::new(user, "certificate", None);
         Session { credential: Some(Credential::Certificate(Arc::new(certificate))), ..session }
+    }
+
+    /// The session of a user, in whose stead this one's principal asks: with the user's rights, and what this session
+    /// came with. That it may is for the caller to decide, and again with each statement.
+    pub(crate) fn acting_for(self, user: String) -> Session {
+        let session = self.clone();
+        Session { user, claimed: None, actor: Some(Arc::new(self)), ..session }
+    }
+
+    /// The session of who acts for the user.
+    pub(crate) fn acting(&self) -> Option<&Session> {
+        self.actor.as_deref()
+    }
+
+    /// Who acts for the user, if not the user.
+    pub fn actor(&self) -> Option<&str> {
+        self.actor.as_ref().map(|actor| actor.user())
+    }
+
+    /// Whom tickets, handles and kept options are for: the user, and who acts for the user. Ids have no control
+    /// characters, so no two are the same.
+    pub fn audience(&self) -> String {
+        match self.actor() {
+            None => self.user.clone(),
+            Some(actor) => format!("{}\n{actor}", self.user),
+        }
     }
 
     /// What it came with, where that can be revoked by itself.

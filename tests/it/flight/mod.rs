@@ -3,6 +3,7 @@
 mod access;
 mod cancel;
 mod certificates;
+mod impersonation;
 mod limits;
 mod options;
 mod personal;

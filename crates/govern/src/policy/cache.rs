@@ -17,6 +17,7 @@ pub(crate) struct Key {
     break_glass: bool,
     client_address: Option<IpAddr>,
     authentication: String,
+    actor: Option<String>,
     domains: Option<BTreeSet<String>>,
 }
 
@@ -24,7 +25,8 @@ impl Key {
     pub(crate) fn new(table: &str, subject: &Subject) -> Self {
         // Without `..`: whatever else policies can be told of a request is a part of the key.
         let Subject { principal, context } = subject;
-        let RequestContext { purpose, break_glass, client_address, authentication, domains, now_ms: _ } = context;
+        let RequestContext { purpose, break_glass, client_address, authentication, actor, domains, now_ms: _ } =
+            context;
         Key {
             table: table.to_owned(),
             principal: principal.clone(),
@@ -32,6 +34,7 @@ impl Key {
             break_glass: break_glass.is_some(),
             client_address: *client_address,
             authentication: authentication.clone(),
+            actor: actor.clone(),
             domains: domains.clone(),
         }
     }

@@ -14,8 +14,8 @@ use super::columns::RowColumns;
 use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 use super::entities::{self, EntityData, Reason};
 use super::partial::{Residuals, residuals};
-use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
-use super::subject::Subject;
+use super::slice::{IMPERSONATE, IndexedPolicy, Slice, action_uid, with_ancestors};
+use super::subject::{Principal, Subject};
 use super::translate::{Untranslatable, all_rows, and, is_all_rows, no_row, or, translate};
 use super::vocabulary::Vocabulary;
 
@@ -204,6 +204,23 @@ impl<'a> Asker<'a> {
         query.unmet = query.unmet.filter(|_| query.allowed);
         query.allowed &= query.unmet.is_none();
         Ok((query, aggregation))
+    }
+
+    /// Whether the subject may act for a user. A policy that allows everything does not allow this: it is to be named.
+    pub(crate) fn impersonate(&mut self, user: &Principal) -> Result<Access, Reason> {
+        let other = Subject { principal: user.clone(), context: self.subject.context.clone() };
+        let mut others = entities::principal(&other, self.rules.vocabulary)?;
+        let user = others.first().cloned().ok_or("the user has no entity")?;
+        let slice = self.slice(IMPERSONATE, "User", &with_ancestors(&user))?;
+        // Groups that both are in.
+        others.retain(|entity| self.entities.iter().all(|known| known.uid != entity.uid));
+        let entities = self.concrete(&others)?;
+        self.check(IMPERSONATE, &user.uid)?;
+        let Answer { allowed, mut reasons, errors } = self.ask(IMPERSONATE, &user.uid, &slice.set, &entities)?;
+        if allowed {
+            reasons.retain(|id| slice.get(id).is_some_and(|policy| policy.names_action(IMPERSONATE)));
+        }
+        Ok(Access { allowed: allowed && errors.is_empty() && !reasons.is_empty(), policies: reasons, unmet: None })
     }
 
     /// Whether the rules say anything about a table: to its discovery or query, some of its rows, or a column.

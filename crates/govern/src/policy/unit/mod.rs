@@ -5,6 +5,7 @@ mod closed;
 mod demo;
 mod filters;
 mod fuzz;
+mod impersonate;
 mod ladder;
 mod rejected;
 mod schema;
@@ -173,6 +174,7 @@ pub(crate) fn subject(id: &str, groups: &[&str]) -> Subject {
             break_glass: None,
             client_address: None,
             authentication: "password".into(),
+            actor: None,
             domains: None,
             now_ms: 1_767_225_600_000,
         },
