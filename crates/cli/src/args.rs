@@ -74,6 +74,11 @@ pub enum Command {
     /// Make, list and revoke personal access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Log in at an identity provider, on any device, and print the token for clients that take one.
+    #[command(
+        after_help = "Standard output has the token and nothing else. The gateway is not asked: it takes tokens of the issuers of its\nportcullis.toml, for the audience that is configured there.\n\nExamples:\n  portcullis login --issuer https://id.example.com/realms/mesh --client-id notebook > token\n  portcullis login --client-id notebook               the one issuer of this mesh directory's portcullis.toml"
+    )]
+    Login(LoginArgs),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis"
@@ -280,6 +285,19 @@ pub enum UserCommand {
         #[arg(long)]
         password: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The issuer's URL; without it, the one that portcullis.toml has.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// The public client at the identity provider that people log in with; it must allow device codes.
+    #[arg(long, value_name = "ID")]
+    pub client_id: String,
+    /// What to ask for.
+    #[arg(long, value_name = "SCOPE", default_value = "openid")]
+    pub scope: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod explain;
+pub mod login;
 pub mod policy;
 pub mod query;
 pub mod serve;
