@@ -2,7 +2,7 @@
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{Any, CommandGetTables};
-use arrow_flight::{Action, Criteria, Empty, FlightData, HandshakeRequest, Ticket};
+use arrow_flight::{Action, Criteria, Empty, FlightData, FlightDescriptor, HandshakeRequest, Ticket};
 use futures::{TryStreamExt, stream};
 use portcullis_audit::Query;
 use prost::Message;
@@ -96,7 +96,9 @@ fn a_service_sees_what_its_user_sees_and_its_tickets_are_for_both() {
 
         let (service, ana) = (alone.token().unwrap().clone(), token(&served, "ana").await);
         let mut raw = FlightServiceClient::new(channel(&served).await);
-        let info = |request| async { FlightServiceClient::new(channel(&served).await).get_flight_info(request).await };
+        let info = async |request: Request<FlightDescriptor>| {
+            FlightServiceClient::new(channel(&served).await).get_flight_info(request).await
+        };
         let command = descriptor(&statement(ORDERS));
         let made = info(on_behalf_of(&service, "ana", command.clone())).await.unwrap().into_inner();
         let ticket = made.endpoint[0].ticket.clone().unwrap();
