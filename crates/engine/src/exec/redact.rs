@@ -108,7 +108,7 @@ pub(crate) fn arrow(error: &ArrowError) -> EngineError {
 /// as an error of no kind.
 fn temporary(error: &std::io::Error) -> EngineError {
     use std::io::ErrorKind::{FileTooLarge, Other, QuotaExceeded, StorageFull};
-    let inner = error.get_ref().map(|inner| external(inner));
+    let inner = error.get_ref().map(external);
     match (inner, error.kind()) {
         (Some(error @ (EngineError::ResourceExhausted(_) | EngineError::Cancelled)), _) => error,
         (_, Other | StorageFull | QuotaExceeded | FileTooLarge) => EngineError::ResourceExhausted("spill space"),
