@@ -131,6 +131,8 @@ fn subject(number: usize) -> Subject {
         break_glass: None,
         client_address: None,
         authentication: "token".to_owned(),
+        actor: None,
+        domains: None,
         now_ms: 0,
     };
     Subject { principal, context }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portcullis_audit::{Query, search};
@@ -28,7 +28,7 @@ fn external_keycloak_tokens_are_credentials() {
     let mesh = copy_of_mesh();
     let gateway = open(mesh.path(), &keycloak);
     let served = support::serve(Arc::clone(&gateway), None);
-    let ask = |token: &str, purpose: Option<&str>| bearer(&python, &served.address.to_string(), token, purpose);
+    let ask = |token: &str, purpose: Option<&str>| bearer(&python, &served.address.to_string(), token, SQL, purpose);
 
     // People of the provider's groups see what people of those groups see, group by group.
     let anna = keycloak.token("mesh", &[("client_id", "notebook"), ("username", "anna"), ("password", "anna")]);
@@ -49,6 +49,7 @@ fn external_keycloak_tokens_are_credentials() {
     assert!(hidden.contains("table `orders.order_events` not found"), "{hidden}");
 
     refuses_what_is_not_meant_for_it(&keycloak, &ask, &anna);
+    people_log_in_from_a_terminal(&keycloak, &python, &ask, &facts_of(&ask, &anna));
     follows_the_rotation_of_keys(&keycloak, &gateway, &anna);
 
     // The provider is gone: its keys are known for a while, and a gateway that never had them says so.
@@ -90,6 +91,69 @@ fn refuses_what_is_not_meant_for_it(keycloak: &Keycloak, ask: &dyn Fn(&str, Opti
     let foreign = other.rsplit_once('.').unwrap().1;
     assert_ne!(foreign, signature);
     refused(&format!("{header}.{claims}.{foreign}"), "its signature is wrong");
+}
+
+/// What a token gets, before its keys are changed.
+fn facts_of(ask: &dyn Fn(&str, Option<&str>) -> Value, token: &str) -> Value {
+    ask(token, None)["pyarrow"].clone()
+}
+
+/// Text that one thread writes, and another reads meanwhile.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// `portcullis login`, with a person at Keycloak's pages, who agrees or does not.
+fn people_log_in_from_a_terminal(
+    keycloak: &Keycloak,
+    python: &Path,
+    ask: &dyn Fn(&str, Option<&str>) -> Value,
+    expected: &Value,
+) {
+    let log_in = |does: &str| {
+        let (out, err) = (Shared::default(), Shared::default());
+        let (mut to_out, mut to_err) = (out.clone(), err.clone());
+        let issuer = keycloak.issuer("mesh");
+        let terminal = std::thread::spawn(move || {
+            let arguments = ["portcullis", "login", "--issuer", &issuer, "--client-id", "terminal"];
+            let mut streams = portcullis::Streams { out: &mut to_out, err: &mut to_err, interactive: false };
+            block_on(portcullis::run(arguments.map(std::ffi::OsString::from), &mut streams))
+        });
+        let began = Instant::now();
+        let page = loop {
+            if let Some(page) = err.text().lines().find_map(|line| line.strip_prefix("open ").map(str::to_owned)) {
+                break page;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60) && !terminal.is_finished(), "{}", err.text());
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let person = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/keycloak_person.py");
+        support::output_of(Command::new(python).arg(person).args([&page, "anna", "anna", does]));
+        (terminal.join().unwrap(), out.text(), err.text())
+    };
+    let (code, token, err) = log_in("agree");
+    assert_eq!(code, portcullis::OK, "{err}");
+    assert!(!err.contains(token.trim()), "standard output has the token, and nothing else has");
+    assert_eq!(&ask(token.trim(), None)["pyarrow"], expected, "as with her password");
+    let (code, out, err) = log_in("refuse");
+    assert_eq!((code, out.as_str()), (portcullis::FAILED, ""));
+    assert!(err.ends_with("error: the login did not succeed: it was refused\n"), "{err}");
 }
 
 fn follows_the_rotation_of_keys(keycloak: &Keycloak, gateway: &Arc<Gateway>, anna: &str) {
@@ -150,10 +214,11 @@ fn texts(gateway: &Gateway, user: &str, purpose: Option<&str>) -> Value {
     batches.iter().flat_map(support::texts).collect()
 }
 
-fn bearer(python: &Path, address: &str, token: &str, purpose: Option<&str>) -> Value {
+/// What pyarrow and ADBC get for a statement with a bearer token.
+pub fn bearer(python: &Path, address: &str, token: &str, sql: &str, purpose: Option<&str>) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/python/bearer.py");
     let mut command = Command::new(python);
-    command.arg(script).args([address, SQL]).args(purpose);
+    command.arg(script).args([address, sql]).args(purpose);
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
     let output = process.wait_with_output().unwrap();

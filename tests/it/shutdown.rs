@@ -11,11 +11,12 @@ use arrow_flight::FlightData;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use futures::TryStreamExt;
 use portcullis_audit::{Entry, EntryStatus, Query};
+use tokio::runtime::Runtime;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
 use crate::flight::{descriptor, statement, with};
-use crate::support::{self, block_on};
+use crate::support;
 
 const LONG: &str = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e";
 const MESH: &str = "PORTCULLIS_TEST_SERVE";
@@ -28,7 +29,7 @@ fn child_that_serves() {
         ["portcullis".into(), "--mesh".into(), mesh, "serve".into(), "--listen".into(), "127.0.0.1:0".into()];
     let (mut out, mut err) = (std::io::sink(), std::io::stderr());
     let mut streams = portcullis::Streams { out: &mut out, err: &mut err, interactive: false };
-    std::process::exit(block_on(portcullis::run(arguments, &mut streams)).into());
+    std::process::exit(support::block_on(portcullis::run(arguments, &mut streams)).into());
 }
 
 struct Serving {
@@ -89,6 +90,12 @@ impl Drop for Serving {
     }
 }
 
+/// A client of its own: where other tests keep the shared runtime's threads busy, a connection on it does not answer the server's
+/// pings in time, and is closed.
+fn client() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
 type Raw = FlightServiceClient<Channel>;
 
 /// A query that runs, of which one message is read.
@@ -126,9 +133,10 @@ fn what_runs_at_the_signal_goes_on_and_nothing_new_begins() {
     let (mesh, journal) = mesh("10m");
     let mut serving = Serving::start(mesh.path());
     assert_eq!(serving.ready().as_deref(), Some("HTTP/1.1 200 OK"));
-    let (mut raw, token, mut messages) = block_on(begin(&serving));
+    let client = client();
+    let (mut raw, token, mut messages) = client.block_on(begin(&serving));
     serving.stop();
-    block_on(async {
+    client.block_on(async {
         // The connection takes no new call, or takes it only to refuse it.
         if let Ok(info) = raw.get_flight_info(with(&token, descriptor(&statement("SELECT 1")))).await {
             let ticket = info.into_inner().endpoint[0].ticket.clone().unwrap();
@@ -147,9 +155,10 @@ fn what_runs_at_the_signal_goes_on_and_nothing_new_begins() {
 fn what_runs_longer_than_the_drain_ends_with_an_error() {
     let (mesh, journal) = mesh("1s");
     let mut serving = Serving::start(mesh.path());
-    let (_raw, _, mut messages) = block_on(begin(&serving));
+    let client = client();
+    let (_raw, _, mut messages) = client.block_on(begin(&serving));
     serving.stop();
-    let status = block_on(async {
+    let status = client.block_on(async {
         loop {
             match messages.try_next().await {
                 Ok(message) => drop(message.expect("the stream ended as if it were whole")),

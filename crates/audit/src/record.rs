@@ -1,5 +1,6 @@
 //! The shapes of the journal's lines.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -75,14 +76,23 @@ pub struct Begin {
     pub query_id: String,
     /// Who.
     pub principal: String,
+    /// Who asked in the principal's stead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
     /// The groups the principal was in at that moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// Where from: the client's address, or None for the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// How the principal authenticated: `password`, `token`, `local`.
+    /// How the principal authenticated: `password`, `token`, `personal_token`, `oidc`, `local`.
     pub authentication: String,
+    /// Which of the principal's credentials it was, where there may be several: the id of a personal access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// The domains that the credential is good for, where it is not for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains: Option<BTreeSet<String>>,
     /// The stated purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purpose: Option<String>,

@@ -15,9 +15,12 @@ fn begin(query_id: &str, principal: &str, table: &str) -> Begin {
     Begin {
         query_id: query_id.to_owned(),
         principal: principal.to_owned(),
+        actor: None,
         groups: vec!["analysts".to_owned()],
         client: Some("127.0.0.1:4711".to_owned()),
         authentication: "token".to_owned(),
+        credential: None,
+        domains: None,
         break_glass: None,
         purpose: Some("analytics".to_owned()),
         statement: "SELECT a FROM t WHERE b = '?'".to_owned(),

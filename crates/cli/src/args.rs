@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use portcullis_gateway::config::Span;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -70,6 +71,14 @@ pub enum Command {
     /// Help with users.yaml.
     #[command(subcommand)]
     User(UserCommand),
+    /// Make, list and revoke personal access tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Log in at an identity provider, on any device, and print the token for clients that take one.
+    #[command(
+        after_help = "Standard output has the token and nothing else. The gateway is not asked: it takes tokens of the issuers of its\nportcullis.toml, for the audience that is configured there.\n\nExamples:\n  portcullis login --issuer https://id.example.com/realms/mesh --client-id notebook > token\n  portcullis login --client-id notebook               the one issuer of this mesh directory's portcullis.toml"
+    )]
+    Login(LoginArgs),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis"
@@ -276,6 +285,66 @@ pub enum UserCommand {
         #[arg(long)]
         password: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The issuer's URL; without it, the one that portcullis.toml has.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// The public client at the identity provider that people log in with; it must allow device codes.
+    #[arg(long, value_name = "ID")]
+    pub client_id: String,
+    /// What to ask for.
+    #[arg(long, value_name = "SCOPE", default_value = "openid")]
+    pub scope: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it: now, and never again.
+    #[command(
+        after_help = "Standard output has the token and nothing else; the file of tokens (`identity.tokens`) has no token. A running gateway\naccepts it within `identity.revocation_age`.\n\nExample:\n  portcullis token create --user dev --domain orders --expires 30d --name 'nightly report' > token"
+    )]
+    Create(TokenArgs),
+    /// List the tokens that there are or were; never the tokens themselves.
+    List {
+        /// Only this user's.
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+        /// How to print them.
+        #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+        format: ListFormat,
+    },
+    /// Revoke tokens: running gateways refuse them within `identity.revocation_age`.
+    #[command(after_help = "Examples:\n  portcullis token revoke 5b0c9d1e2f3a\n  portcullis token revoke --user dev")]
+    Revoke {
+        /// Ids of tokens.
+        #[arg(value_name = "ID", required_unless_present = "user")]
+        ids: Vec<String>,
+        /// All of this user's.
+        #[arg(long, value_name = "USER", conflicts_with = "ids")]
+        user: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Whose it is to be: an entry of users.yaml.
+    #[arg(long, value_name = "USER")]
+    pub user: String,
+    /// A domain that it is to be good for; give it several times for several.
+    #[arg(long = "domain", value_name = "DOMAIN", required_unless_present = "all_domains")]
+    pub domains: Vec<String>,
+    /// Good for all domains, those to come included, and for tables of `system`.
+    #[arg(long, conflicts_with = "domains")]
+    pub all_domains: bool,
+    /// How long it is to be valid: `12h`, `30d`.
+    #[arg(long, value_name = "DURATION", default_value = "30d")]
+    pub expires: Span,
+    /// What it is for.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub name: String,
 }
 
 /// How rows are written.

@@ -79,6 +79,8 @@ async fn dispatch(cli: Cli, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Command::Policy(command) => commands::policy::run(mesh, &command, streams),
         Command::Audit(args) => commands::audit::run(mesh, &args, streams),
         Command::User(UserCommand::Hash { password }) => commands::user::hash(password, streams),
+        Command::Login(args) => commands::login::run(mesh, args, streams).await,
+        Command::Token(command) => commands::token::run(mesh, command, streams),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut streams.out);
             Ok(OK)

@@ -104,7 +104,7 @@ pub(crate) async fn run(
 /// Stops what this principal runs for these tickets.
 fn cancel(running: &Running, session: &Session, info: &FlightInfo) -> Result<(), Status> {
     let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
-    let stopped = tickets.filter(|ticket| running.cancel(session.user(), &ticket.ticket)).count();
+    let stopped = tickets.filter(|ticket| running.cancel(&session.audience(), &ticket.ticket)).count();
     if stopped > 0 {
         return Ok(());
     }

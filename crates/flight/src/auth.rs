@@ -5,18 +5,20 @@ use std::net::SocketAddr;
 use arrow_flight::BasicAuth;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
-use portcullis_gateway::{Gateway, Session};
+use portcullis_gateway::{ClientCertificate, Gateway, Session};
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
 
 use crate::carried::Carried;
-use crate::status;
+use crate::{listener, status};
 
 const AUTHORIZATION: &str = "authorization";
 /// The header by which a client states what it wants the data for. The JDBC driver sends URL parameters that it does
 /// not know as headers, so `?purpose=fraud` arrives here too.
 const PURPOSE: &str = "purpose";
+/// The header by which a service says for whom it asks.
+const ON_BEHALF_OF: &str = "x-portcullis-on-behalf-of";
 
 /// What a client proves its identity with.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(crate) enum Credential {
     Bearer(String),
     /// A user's name and password.
     Basic { user: String, password: String },
+    /// The certificate of the connection.
+    Certificate(ClientCertificate),
 }
 
 /// An authenticated call.
@@ -81,8 +85,12 @@ impl Caller<'_> {
 /// Authenticates a call by its headers, and takes up what its session had set.
 pub(crate) async fn authenticate<'a, T>(gateway: &'a Gateway, request: &Request<T>) -> Result<Caller<'a>, Status> {
     let metadata = request.metadata();
-    let credential = credential(metadata)?.ok_or_else(missing)?;
-    let caller = login(gateway, credential, metadata, request.remote_addr()).await?;
+    let peer = listener::peer(request);
+    let credential = match credential(metadata)? {
+        Some(credential) => credential,
+        None => peer.credential()?.ok_or_else(missing)?,
+    };
+    let caller = login(gateway, credential, metadata, peer.address).await?;
     let (session, carried) = Carried::resume(gateway, caller.session, metadata).await?;
     Ok(Caller { session, carried, ..caller })
 }
@@ -99,12 +107,20 @@ pub(crate) async fn login<'a>(
         Credential::Bearer(token) => {
             (gateway.bearer_session(&token, client).await.map_err(status::from_gateway)?, false)
         }
+        Credential::Certificate(certificate) => {
+            (gateway.certificate_session(certificate, client).await.map_err(status::from_gateway)?, false)
+        }
         Credential::Basic { user, password } => {
             (gateway.login(&user, &password, client).await.map_err(status::from_gateway)?, true)
         }
     };
     let token = is_password.then(|| gateway.issue_token(&session)).transpose().map_err(status::from_gateway)?;
-    Ok(Caller { gateway, session: session.with_purpose(purpose), token, carried: Carried::nothing() })
+    // The token is the service's own: for whom it asks is said with each call.
+    let session = match on_behalf_of(metadata)? {
+        Some(user) => gateway.act_for(session.with_purpose(purpose), user).await.map_err(status::from_gateway)?,
+        None => session.with_purpose(purpose),
+    };
+    Ok(Caller { gateway, session, token, carried: Carried::nothing() })
 }
 
 /// Whether the client takes up cookies of an update when it is too late: Go's takes up those of a stream that it has read to
@@ -152,6 +168,17 @@ fn purpose(metadata: &MetadataMap) -> Result<Option<String>, Status> {
     let Some(value) = metadata.get(PURPOSE) else { return Ok(None) };
     let text = value.to_str().map_err(|_| status::invalid("the header `purpose` is not plain text"))?;
     Ok(Some(text.to_owned()))
+}
+
+/// For whom a call is, if it says so: once, and in plain text.
+fn on_behalf_of(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
+    let mut values = metadata.get_all(ON_BEHALF_OF).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let user = value.to_str().ok().map(str::trim).filter(|user| !user.is_empty());
+    match (user, values.next()) {
+        (Some(user), None) => Ok(Some(user)),
+        _ => Err(status::invalid(format!("the header `{ON_BEHALF_OF}` must be there once, and name a user"))),
+    }
 }
 
 fn malformed() -> Status {

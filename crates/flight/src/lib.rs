@@ -32,6 +32,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod tls;
 mod wire;
 
-pub use server::{FlightError, TlsConfig, serve};
+pub use server::{FlightError, serve};
+pub use tls::TlsConfig;

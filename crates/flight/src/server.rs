@@ -9,12 +9,13 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use portcullis_gateway::Gateway;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::health::Health;
 use crate::listener;
 use crate::service::FlightSql;
+use crate::tls::{Tls, TlsConfig};
 
 /// Largest block of headers accepted. URL parameters that the JDBC driver does not know arrive as headers, and the
 /// usual 8 or 16 KiB are soon used up.
@@ -25,15 +26,6 @@ const MAX_REQUEST: usize = 16 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How much longer than queries connections last at the end, so that clients are told why.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// Where the certificate for TLS is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsConfig {
-    /// Certificate chain (PEM), the server's own certificate first.
-    pub certificate: PathBuf,
-    /// Private key of the certificate (PEM).
-    pub key: PathBuf,
-}
 
 /// Why the server could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +40,7 @@ pub enum FlightError {
     },
     /// Certificate and key do not make a TLS server.
     #[error("the certificate or key for TLS cannot be used: {0}; both must be PEM and belong together")]
-    Tls(tonic::transport::Error),
+    Tls(String),
     /// The connections cannot be served any longer.
     #[error("the Flight SQL server stopped: {0}")]
     Transport(tonic::transport::Error),
@@ -70,21 +62,23 @@ pub async fn serve(
 ) -> Result<(), FlightError> {
     let grace = gateway.config().limits.drain.duration();
     let (most, metrics) = (gateway.config().limits.connections, Arc::clone(gateway.metrics()));
+    let age = gateway.config().identity.revocation_age.duration();
     let health = Health::new(Arc::clone(&gateway));
     let service = FlightSql::new(gateway).map_err(|error| FlightError::Metadata(error.to_string()))?;
+    let tls = match tls {
+        Some(tls) => Some(Tls::open(tls, age).await?),
+        None => None,
+    };
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .http2_max_header_list_size(MAX_HEADERS);
-    if let Some(tls) = tls {
-        server = server.tls_config(tls_config(&tls).await?).map_err(FlightError::Tls)?;
-    }
     let (stop, stopped) = oneshot::channel::<()>();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE));
     let serving = server
         .add_service(health)
         .add_service(FlightServiceServer::new(service).max_decoding_message_size(MAX_REQUEST))
-        .serve_with_incoming_shutdown(listener::bounded(incoming, most, metrics), async move {
+        .serve_with_incoming_shutdown(listener::bounded(incoming, most, metrics, tls), async move {
             stopped.await.unwrap_or_default()
         });
     let deadline = async move {
@@ -99,16 +93,4 @@ pub async fn serve(
             Ok(())
         }
     }
-}
-
-async fn tls_config(tls: &TlsConfig) -> Result<ServerTlsConfig, FlightError> {
-    // Two crypto libraries are linked, so none is the default until one is named. An earlier choice stands.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let certificate = read(&tls.certificate).await?;
-    let key = read(&tls.key).await?;
-    Ok(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))
-}
-
-async fn read(path: &PathBuf) -> Result<Vec<u8>, FlightError> {
-    tokio::fs::read(path).await.map_err(|error| FlightError::TlsFile { path: path.clone(), error })
 }

@@ -22,7 +22,7 @@ use crate::metadata::Metadata;
 use crate::running::Running;
 use crate::statement::{Answer as Described, Rows};
 use crate::ticket::Statement;
-use crate::{action, command, info, prepared, put, statement, status};
+use crate::{action, command, info, listener, prepared, put, statement, status};
 
 /// Headers have little room: most clients take 8 KiB of them.
 const MOST_NOTICES: usize = 10;
@@ -80,7 +80,7 @@ impl FlightSql {
 
     async fn stream(&self, session: &Session, request: &Request<Ticket>) -> Answer<Messages<FlightData>> {
         let options = encode::options(request.metadata())?;
-        let call = self.running.begin(session.user(), &request.get_ref().ticket);
+        let call = self.running.begin(&session.audience(), &request.get_ref().ticket);
         let rows = call.unless_cancelled(self.rows(session, request.get_ref())).await?;
         rows.query.into_iter().for_each(|query| call.runs(query));
         // The call is there to be cancelled as long as its stream.
@@ -114,16 +114,19 @@ impl FlightSql {
 
     async fn login(&self, request: Request<Streaming<HandshakeRequest>>) -> Result<Caller<'_>, Status> {
         let from_header = auth::credential(request.metadata())?;
-        let client = request.remote_addr();
+        let peer = listener::peer(&request);
         let (metadata, _, mut messages) = request.into_parts();
         let credential = match from_header {
             Some(credential) => credential,
             None => {
-                let first = messages.try_next().await?.ok_or_else(auth::missing)?;
-                auth::handshake_credential(&first.payload).ok_or_else(auth::missing)?
+                let first = messages.try_next().await?;
+                match first.and_then(|first| auth::handshake_credential(&first.payload)) {
+                    Some(credential) => credential,
+                    None => peer.credential()?.ok_or_else(auth::missing)?,
+                }
             }
         };
-        auth::login(&self.gateway, credential, &metadata, client).await
+        auth::login(&self.gateway, credential, &metadata, peer.address).await
     }
 }
 

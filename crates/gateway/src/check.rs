@@ -7,9 +7,11 @@ use portcullis_contract::{Finding, Position};
 use portcullis_govern::policy::tests::{self, Outcome, TestResult};
 use portcullis_govern::{PolicySnapshot, Principal};
 
+use crate::certificates::Revoked;
 use crate::config::{self, Config};
 use crate::identity;
 use crate::mesh::{self, Mesh};
+use crate::personal::PersonalTokens;
 use crate::state;
 use crate::users::Users;
 
@@ -44,6 +46,8 @@ pub fn check(mesh_dir: &Path) -> Vec<Finding> {
     if let Some(snapshot) = built.snapshot {
         let (users, user_findings) = state::users(&mesh, &snapshot);
         findings.extend(user_findings);
+        findings.extend(PersonalTokens::read(mesh.tokens.as_ref()).1);
+        findings.extend(Revoked::read(&config.identity.certificates, mesh.revoked.as_ref()).1);
         findings.extend(issuers(&config, &snapshot));
         findings.extend(run(&snapshot, users.unwrap_or_default(), &mesh).all_findings());
     }

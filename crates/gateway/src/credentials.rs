@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::certificates::ClientCertificate;
 use crate::config::Span;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
 use crate::identity;
+use crate::personal::is_personal_token;
 use crate::refusals::{Refusal, What};
 use crate::session::Session;
 use crate::signer::{Broken, Claims, Window, is_own_token};
@@ -66,6 +68,24 @@ impl Gateway {
         self.signer.token(&claims, self.after(self.config().identity.token_lifetime))
     }
 
+    /// The session of a user for whom this session's principal may act. A refusal is in the audit journal.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied`, unless a policy with the action `impersonate` lets it; whether there is such a user is not told.
+    pub async fn act_for(&self, session: Session, user: &str) -> Result<Session, GatewayError> {
+        let (way, actor, client) = (session.authentication().to_owned(), session.user().to_owned(), session.client());
+        let acting = session.acting_for(user.to_owned());
+        match self.subject(&self.state(), &acting) {
+            Ok(_) => Ok(acting),
+            Err(error) => {
+                tracing::warn!(actor, user, %error, "acting for a user was refused");
+                self.refusals.note(Refusal::new(What::Impersonation, &way, &error, Some(&actor), client)).await;
+                Err(error)
+            }
+        }
+    }
+
     /// What the session has set, for the client to keep: sealed for its principal, and as text.
     ///
     /// # Errors
@@ -74,7 +94,7 @@ impl Gateway {
     pub fn seal_options(&self, session: &Session) -> Result<String, GatewayError> {
         let payload = serde_json::to_vec(&session.options()).map_err(|e| GatewayError::internal(e.to_string()))?;
         let expires_ms = self.after(self.config().identity.token_lifetime);
-        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, session.user(), &payload, expires_ms)))
+        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, &session.audience(), &payload, expires_ms)))
     }
 
     /// The session with what it had set, as the client has kept it; and whether that should be sealed anew soon. A refusal
@@ -86,7 +106,7 @@ impl Gateway {
     pub async fn resume(&self, session: Session, kept: &str) -> Result<(Session, bool), GatewayError> {
         let lifetime = self.config().identity.token_lifetime;
         let sealed = URL_SAFE_NO_PAD.decode(kept).unwrap_or_default();
-        let opened = self.signer.unseal(OPTIONS, session.user(), &sealed, self.window(lifetime));
+        let opened = self.signer.unseal(OPTIONS, &session.audience(), &sealed, self.window(lifetime));
         let read = opened.and_then(|(payload, expires_ms)| {
             let options = serde_json::from_slice(payload).map_err(|_| Broken::Forged)?;
             Ok((options, expires_ms))
@@ -112,14 +132,16 @@ impl Gateway {
         }
     }
 
-    /// The session that a bearer token stands for: one of the gateway's own, or one of a trusted identity provider. A
-    /// refusal is in the audit journal.
+    /// The session that a bearer token stands for: one of the gateway's own, a personal access token, or one of a trusted
+    /// identity provider. A refusal is in the audit journal.
     ///
     /// # Errors
     ///
     /// `Unauthenticated` if it is not accepted, `Unavailable` if its issuer's keys cannot be had.
     pub async fn bearer_session(&self, token: &str, client: Option<SocketAddr>) -> Result<Session, GatewayError> {
-        let (kind, session) = if self.identity.is_empty() || is_own_token(token) {
+        let (kind, session) = if is_personal_token(token) {
+            ("personal_token", self.personal_session(token))
+        } else if self.identity.is_empty() || is_own_token(token) {
             ("token", self.own_session(token))
         } else {
             ("oidc", self.claimed_session(token).await.map_err(|error| (None, error)))
@@ -168,6 +190,60 @@ impl Gateway {
         Ok(Session::new(claims.user, "token", Some(expires_ms)).with_purpose(claims.purpose))
     }
 
+    /// The session of who has shown a certificate that was verified. A refusal is in the audit journal.
+    ///
+    /// # Errors
+    ///
+    /// `Unauthenticated` if it is revoked, or stands for no user.
+    pub async fn certificate_session(
+        &self,
+        certificate: ClientCertificate,
+        client: Option<SocketAddr>,
+    ) -> Result<Session, GatewayError> {
+        match self.holder(&certificate) {
+            Ok(user) => Ok(Session::certified(user, certificate).with_client(client)),
+            Err(error) => {
+                let name = certificate.fingerprint();
+                tracing::warn!(certificate = name, %error, "a client certificate was refused");
+                self.refusals.note(Refusal::new(What::Certificate, "certificate", &error, Some(name), client)).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn holder(&self, certificate: &ClientCertificate) -> Result<String, GatewayError> {
+        let state = self.state();
+        let user = certificate.user(&self.config().identity.certificates)?;
+        if state.principal(user).is_none() {
+            return Err(GatewayError::unauthenticated("the client certificate stands for no user of this gateway"));
+        }
+        state.revoked.accepts(certificate)?;
+        Ok(user.to_owned())
+    }
+
+    /// The session that a personal access token stands for; where a genuine one is refused, with its user.
+    fn personal_session(&self, token: &str) -> Result<Session, (Option<String>, GatewayError)> {
+        let state = self.state();
+        let unknown = || (None, GatewayError::unauthenticated("the personal access token is not valid"));
+        let token = state.tokens.genuine(token).ok_or_else(unknown)?;
+        let refused = |error| (Some(token.user.clone()), error);
+        state.tokens.stands(token).map_err(refused)?;
+        let ends = |what: &str| {
+            let message = format!("the personal access token `{}` {what}: ask for a new one", token.id);
+            Err(refused(GatewayError::unauthenticated(message)))
+        };
+        if token.expires.ms() <= self.clock.now_ms() {
+            return ends("has expired");
+        }
+        if token.expires.ms() > self.latest(self.config().identity.personal_token_lifetime) {
+            return ends("lives longer than `identity.personal_token_lifetime` allows");
+        }
+        if state.principal(&token.user).is_none() {
+            return Err(refused(removed()));
+        }
+        Ok(Session::personal(token.clone()))
+    }
+
     /// Signs a payload (a ticket, a handle) so that any replica can trust it until it expires. Whoever holds it can
     /// read it.
     pub fn seal(&self, kind: &str, payload: &[u8]) -> Vec<u8> {
@@ -190,7 +266,7 @@ impl Gateway {
 
     /// As [`Gateway::seal`], and only this session's principal can unseal it.
     pub fn seal_for(&self, session: &Session, kind: &str, payload: &[u8]) -> Vec<u8> {
-        self.signer.seal(kind, session.user(), payload, self.handles_expire_ms())
+        self.signer.seal(kind, &session.audience(), payload, self.handles_expire_ms())
     }
 
     /// As [`Gateway::unseal`], for what was sealed for this session's principal.
@@ -199,7 +275,7 @@ impl Gateway {
     ///
     /// As [`Gateway::unseal`], and if it was sealed for somebody else.
     pub fn unseal_for(&self, session: &Session, kind: &str, sealed: &[u8]) -> Result<Vec<u8>, GatewayError> {
-        self.open_seal(kind, session.user(), sealed)
+        self.open_seal(kind, &session.audience(), sealed)
     }
 
     /// When something may expire that was made no longer than `lifetime` ago, and is still of use.

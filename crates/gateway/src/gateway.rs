@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -23,7 +23,7 @@ use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::refusals::Refusals;
-use crate::session::Session;
+use crate::session::{Credential, Session};
 use crate::signer::Signer;
 use crate::standing::Standing;
 use crate::state::{Current, Parts, Reload, State};
@@ -31,6 +31,7 @@ use crate::stream::QueryStream;
 use crate::system::Surroundings;
 use crate::tables::{self, VisibleTable};
 use crate::turns::Turns;
+use crate::watch::Marks;
 use crate::{keys, mesh, pipeline, watch};
 
 /// What a call comes to. Boxed, so that the crates above compile without looking into the engine's futures again.
@@ -45,6 +46,8 @@ pub struct Gateway {
     config: Config,
     parts: Parts,
     current: Arc<Current>,
+    /// One reload at a time: what was read earlier must not come into force later.
+    reloading: Mutex<()>,
     pub(crate) clock: Clock,
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
@@ -83,12 +86,17 @@ impl Gateway {
     async fn open_guarded(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
         let mesh_dir = mesh_dir.to_owned();
         let watched = config.catalogue.watch;
+        // Before they are read: what changes from here on is noticed.
+        let identity = &config.identity;
+        let files = [&identity.users, &identity.tokens].into_iter().chain(&identity.certificates.revoked);
+        let who = Marks::of(files.map(|path| mesh_dir.join(path)));
         let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config, guards)).await;
         let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
         if watched {
             let catalogue = &gateway.config.catalogue;
             let dirs = [gateway.mesh_dir.join(&catalogue.catalogs), gateway.mesh_dir.join(&catalogue.policies)];
             watch::start(&gateway, &dirs, &gateway.mesh_dir.join(&gateway.config.identity.users))?;
+            watch::look_again(&gateway, who);
         }
         Ok(gateway)
     }
@@ -104,7 +112,7 @@ impl Gateway {
         let audit_dir = mesh_dir.join(&config.audit.dir);
         let surroundings =
             Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
-        let parts = Parts { mask_key, surroundings };
+        let parts = Parts { mask_key, surroundings, certificates: config.identity.certificates.clone() };
         let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
             let message =
@@ -127,6 +135,7 @@ impl Gateway {
             identity,
             turns: Turns::new(&config.limits),
             current: Arc::new(Current::new(state)),
+            reloading: Mutex::default(),
             clock: Clock::system(),
             mesh_dir,
             config,
@@ -261,6 +270,7 @@ impl Gateway {
     pub async fn reload(self: &Arc<Gateway>) -> bool {
         let gateway = Arc::clone(self);
         let reloaded = tokio::task::spawn_blocking(move || {
+            let _turn = gateway.reloading.lock().unwrap_or_else(PoisonError::into_inner);
             gateway.current.reload(&mesh::read(&gateway.mesh_dir, &gateway.config), &gateway.parts)
         });
         match reloaded.await {
@@ -314,7 +324,6 @@ impl Gateway {
 
     /// Who asks, with groups and attributes of this moment, and under which circumstances.
     pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
-        let principal = principal(state, session)?;
         if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
         }
@@ -323,8 +332,11 @@ impl Gateway {
             purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
             client_address: session.client().map(|client| canonical(client.ip())),
             authentication: session.authentication().to_owned(),
+            actor: session.actor().map(str::to_owned),
+            domains: session.revocable().and_then(Credential::scope),
             now_ms: self.clock.now_ms(),
         };
+        let principal = principal(state, session, &context)?;
         Ok(Subject { principal, context })
     }
 
@@ -399,8 +411,17 @@ pub enum Ready {
     NoJournal,
 }
 
-/// Who asks: as the users file has it now, or as the token of this call says, in the words of the vocabulary of now.
-pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, GatewayError> {
+/// Who asks, under these circumstances: as the users file has it now, or as the token of this call says, in the words of the
+/// vocabulary of now.
+pub(crate) fn principal(state: &State, session: &Session, context: &RequestContext) -> Result<Principal, GatewayError> {
+    if let Some(acting) = session.acting() {
+        return impersonated(state, acting, session.user(), context);
+    }
+    match session.revocable() {
+        Some(Credential::Token(token)) => state.tokens.stands(token)?,
+        Some(Credential::Certificate(certificate)) => state.revoked.accepts(certificate)?,
+        None => {}
+    }
     let Some(claimed) = session.claimed_principal() else {
         return state.principal(session.user()).cloned().ok_or_else(removed);
     };
@@ -408,6 +429,23 @@ pub(crate) fn principal(state: &State, session: &Session) -> Result<Principal, G
         GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
     })?;
     Ok(claimed.clone())
+}
+
+/// The user for whom somebody acts, who may do so now. Whoever may not does not learn whether there is such a user.
+fn impersonated(
+    state: &State,
+    acting: &Session,
+    user: &str,
+    context: &RequestContext,
+) -> Result<Principal, GatewayError> {
+    let context = RequestContext { actor: None, break_glass: None, ..context.clone() };
+    let actor = Subject { principal: principal(state, acting, &context)?, context };
+    let user_now = state.principal(user).filter(|user| state.snapshot.may_impersonate(&actor, user).allowed);
+    user_now.cloned().ok_or_else(|| {
+        let message =
+            format!("no policy lets `{}` act for a user `{user}`: that takes the action `impersonate`", acting.user());
+        GatewayError::new(ErrorKind::PermissionDenied, message)
+    })
 }
 
 fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {

@@ -49,7 +49,9 @@ impl Identity {
 
 fn refused(error: OidcError) -> GatewayError {
     match error {
-        OidcError::Refused(_) | OidcError::Expired => GatewayError::unauthenticated(error.to_string()),
+        OidcError::Refused(_) | OidcError::Expired | OidcError::Login(_) => {
+            GatewayError::unauthenticated(error.to_string())
+        }
         OidcError::Unavailable { .. } => {
             GatewayError::new(ErrorKind::Unavailable, format!("{error}: try again, or log in in another way"))
         }

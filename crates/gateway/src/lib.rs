@@ -9,6 +9,7 @@
 //! against: catalogue, policies and users, compiled aside and swapped as one, so that no query ever sees half a change.
 
 mod access;
+mod certificates;
 mod check;
 mod clock;
 pub mod config;
@@ -24,6 +25,7 @@ mod mesh;
 mod metrics;
 mod options;
 mod parameters;
+mod personal;
 mod pipeline;
 mod record;
 mod refusals;
@@ -45,6 +47,7 @@ mod watch;
 mod tests;
 
 pub use access::{AccessReport, ColumnReport, TableReport};
+pub use certificates::ClientCertificate;
 pub use check::{PolicyTests, check, policy_tests};
 pub use config::Config;
 pub use describe::Described;
@@ -52,6 +55,7 @@ pub use error::{ErrorKind, GatewayError};
 pub use gateway::{Gateway, Ready};
 pub use metrics::{Counter, Gauge, Metrics};
 pub use options::{BrokenGlass, SessionOptions};
+pub use personal::{NewToken, PersonalToken, create_personal_token, personal_tokens, revoke_personal_tokens};
 pub use portcullis_engine::Stopwatch;
 pub use portcullis_govern::Defaults;
 pub use portcullis_govern::policy::review::{Change, Direction};
@@ -63,3 +67,4 @@ pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
 pub use users::{hash_password, users_json_schema};
+pub use watch::Marks;

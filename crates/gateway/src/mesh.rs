@@ -8,6 +8,7 @@ use portcullis_contract::{Finding, Position, SourceFile};
 use portcullis_govern::PolicySources;
 
 use crate::config::Config;
+use crate::personal;
 
 /// Longest file that is read; manifests and policies are far shorter.
 const LONGEST: u64 = 4 << 20;
@@ -27,6 +28,10 @@ pub(crate) struct Mesh {
     pub users_path: String,
     /// The users file is there, but cannot be read.
     pub users_unreadable: bool,
+    /// The file of personal access tokens, where there is one.
+    pub tokens: Option<personal::Source>,
+    /// The file of revoked certificates, where one is configured and there.
+    pub revoked: Option<personal::Source>,
     /// Files that could not be read. Those of policies must not be passed over: one of them may be a forbid.
     pub findings: Vec<Finding>,
     pub policy_findings: Vec<Finding>,
@@ -72,6 +77,9 @@ pub(crate) fn read(mesh_dir: &Path, config: &Config) -> Mesh {
     mesh.users_path = relative(&config.identity.users);
     mesh.users_unreadable = !users.findings.is_empty();
     mesh.findings.extend(users.findings);
+    mesh.tokens = personal::read(mesh_dir, &config.identity.tokens);
+    let revoked = config.identity.certificates.revoked.as_ref();
+    mesh.revoked = revoked.and_then(|path| personal::read(mesh_dir, path));
     mesh
 }
 
@@ -134,7 +142,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
+pub(crate) fn read_text(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     let file = fs::File::open(path).map_err(|error| error.to_string())?;
     file.take(LONGEST + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;

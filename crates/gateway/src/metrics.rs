@@ -106,7 +106,7 @@ impl Metrics {
         self.timed.add(1);
     }
 
-    /// What was refused before there was a query: `login`, `token` or `query`.
+    /// What was refused before there was a query: `login`, `token`, `certificate`, `impersonation` or `query`.
     pub(crate) fn refused(&self, what: &'static str, kind: ErrorKind, limit: Option<&'static str>) {
         self.refusals.add(what);
         self.failed(kind, limit);

@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
-use crate::gateway::{Gateway, principal};
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::parameters;
 use crate::record;
 use crate::refusals::{Refusal, What};
@@ -33,8 +34,40 @@ use crate::turns::Turn;
 /// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
 const UNPARSED: &str = "(not parsed)";
 
-/// Runs one statement.
+/// Runs one statement. A caller that goes away before there is a stream is counted as one that cancels.
 pub(crate) async fn run(
+    gateway: &Gateway,
+    session: &Session,
+    sql: &str,
+    bound: Option<RecordBatch>,
+) -> Result<QueryStream, GatewayError> {
+    let abandoned = Abandoned { metrics: gateway.metrics(), came_to_an_end: false };
+    abandoned.unless(begin(gateway, session, sql, bound)).await
+}
+
+/// Counts a query that is dropped before it has come to a stream or a refusal.
+struct Abandoned<'a> {
+    metrics: &'a Metrics,
+    came_to_an_end: bool,
+}
+
+impl Abandoned<'_> {
+    async fn unless<T>(mut self, work: impl Future<Output = T>) -> T {
+        let done = work.await;
+        self.came_to_an_end = true;
+        done
+    }
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if !self.came_to_an_end {
+            self.metrics.ended(Status::Cancelled, None, 0, 0);
+        }
+    }
+}
+
+async fn begin(
     gateway: &Gateway,
     session: &Session,
     sql: &str,
@@ -87,7 +120,7 @@ pub(crate) async fn run(
 /// Waits for a turn, by who asks and all the groups that they are in at this moment.
 async fn turn(gateway: &Gateway, session: &Session) -> Result<Turn, (What, GatewayError)> {
     let state = gateway.state();
-    let principal = principal(&state, session).map_err(|error| (What::Token, error))?;
+    let Subject { principal, .. } = gateway.subject(&state, session).map_err(|error| (What::Token, error))?;
     let groups = state.snapshot.vocabulary().memberships(&principal.groups);
     gateway.turns().take(&principal.id, &groups).await.map_err(|error| (What::Query, error))
 }

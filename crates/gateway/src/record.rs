@@ -11,9 +11,12 @@ pub(crate) fn begin(query_id: &str, session: &Session, subject: &Subject, policy
     Begin {
         query_id: query_id.to_owned(),
         principal: subject.principal.id.clone(),
+        actor: subject.context.actor.clone(),
         groups: subject.principal.groups.iter().cloned().collect(),
         client: session.client().map(|client| client.to_string()),
         authentication: session.authentication().to_owned(),
+        credential: session.credential().map(str::to_owned),
+        domains: subject.context.domains.clone(),
         purpose: subject.context.purpose.clone(),
         break_glass: subject.context.break_glass.clone(),
         statement: String::new(),

@@ -37,6 +37,9 @@ pub(crate) struct Refusal {
 pub(crate) enum What {
     Login,
     Token,
+    Certificate,
+    /// To act for another user.
+    Impersonation,
     /// A query that got no turn: its statement was not looked at.
     Query,
     Anything,
@@ -47,6 +50,8 @@ impl What {
         match self {
             What::Login => "(login)",
             What::Token => "(token)",
+            What::Certificate => "(certificate)",
+            What::Impersonation => "(impersonation)",
             What::Query => "(not parsed)",
             What::Anything => "(several)",
         }
@@ -56,6 +61,8 @@ impl What {
         match self {
             What::Login => "login",
             What::Token => "token",
+            What::Certificate => "certificate",
+            What::Impersonation => "impersonation",
             What::Query => "query",
             What::Anything => "several",
         }
@@ -165,9 +172,12 @@ impl Refusals {
         let record = Begin {
             query_id: Uuid::new_v4().simple().to_string(),
             principal: refusal.principal.clone(),
+            actor: None,
             groups: Vec::new(),
             client: refusal.client.map(|client| client.to_string()),
             authentication: refusal.authentication.clone(),
+            credential: None,
+            domains: None,
             break_glass: None,
             purpose: None,
             statement: refusal.what.statement().to_owned(),

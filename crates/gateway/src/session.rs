@@ -1,11 +1,14 @@
 //! A session: who is asking, how they proved it, from where, for which purpose, and what they have set.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_govern::{Defaults, Principal};
 
+use crate::certificates::ClientCertificate;
 use crate::options::SessionOptions;
+use crate::personal::PersonalToken;
 
 /// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
 /// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
@@ -16,6 +19,9 @@ use crate::options::SessionOptions;
 pub struct Session {
     user: String,
     claimed: Option<Arc<Principal>>,
+    /// The session of who acts for the user, where somebody does.
+    actor: Option<Arc<Session>>,
+    credential: Option<Credential>,
     authentication: &'static str,
     purpose: Option<String>,
     defaults: Option<Defaults>,
@@ -25,11 +31,38 @@ pub struct Session {
     keeps_options: bool,
 }
 
+/// A credential that has a name, and can be revoked.
+#[derive(Debug, Clone)]
+pub(crate) enum Credential {
+    Token(Arc<PersonalToken>),
+    Certificate(Arc<ClientCertificate>),
+}
+
+impl Credential {
+    /// A token's id, a certificate's fingerprint.
+    fn name(&self) -> &str {
+        match self {
+            Credential::Token(token) => &token.id,
+            Credential::Certificate(certificate) => certificate.fingerprint(),
+        }
+    }
+
+    /// The domains that it is good for; None: all.
+    pub(crate) fn scope(&self) -> Option<BTreeSet<String>> {
+        match self {
+            Credential::Token(token) => token.scope(),
+            Credential::Certificate(_) => None,
+        }
+    }
+}
+
 impl Session {
     pub(crate) fn new(user: String, authentication: &'static str, expires_ms: Option<i64>) -> Session {
         Session {
             user,
             claimed: None,
+            actor: None,
+            credential: None,
             authentication,
             purpose: None,
             defaults: None,
@@ -51,6 +84,54 @@ impl Session {
         Session { claimed: Some(Arc::new(principal)), ..Session::new(user, "oidc", Some(expires_ms)) }
     }
 
+    /// The session of a personal access token.
+    pub(crate) fn personal(token: PersonalToken) -> Session {
+        let session = Session::new(token.user.clone(), "personal_token", Some(token.expires.ms()));
+        Session { credential: Some(Credential::Token(Arc::new(token))), ..session }
+    }
+
+    /// The session of a client certificate.
+    pub(crate) fn certified(user: String, certificate: ClientCertificate) -> Session {
+        let session = Session::new(user, "certificate", None);
+        Session { credential: Some(Credential::Certificate(Arc::new(certificate))), ..session }
+    }
+
+    /// The session of a user, in whose stead this one's principal asks: with the user's rights, and what this session
+    /// came with. That it may is for the caller to decide, and again with each statement.
+    pub(crate) fn acting_for(self, user: String) -> Session {
+        let session = self.clone();
+        Session { user, claimed: None, actor: Some(Arc::new(self)), ..session }
+    }
+
+    /// The session of who acts for the user.
+    pub(crate) fn acting(&self) -> Option<&Session> {
+        self.actor.as_deref()
+    }
+
+    /// Who acts for the user, if not the user.
+    pub fn actor(&self) -> Option<&str> {
+        self.actor.as_ref().map(|actor| actor.user())
+    }
+
+    /// Whom tickets, handles and kept options are for: the user, and who acts for the user. Ids have no control
+    /// characters, so no two are the same.
+    pub fn audience(&self) -> String {
+        match self.actor() {
+            None => self.user.clone(),
+            Some(actor) => format!("{}\n{actor}", self.user),
+        }
+    }
+
+    /// What it came with, where that can be revoked by itself.
+    pub(crate) fn revocable(&self) -> Option<&Credential> {
+        self.credential.as_ref()
+    }
+
+    /// Which of its principal's credentials it came with, where that has a name.
+    pub fn credential(&self) -> Option<&str> {
+        self.credential.as_ref().map(Credential::name)
+    }
+
     /// The principal as its token describes it; None for a user of the users file.
     pub(crate) fn claimed_principal(&self) -> Option<&Principal> {
         self.claimed.as_deref()
@@ -61,7 +142,7 @@ impl Session {
         &self.user
     }
 
-    /// How the principal authenticated: `password`, `token`, `oidc` or `local`.
+    /// How the principal authenticated: `password`, `token`, `personal_token`, `certificate`, `oidc` or `local`.
     pub fn authentication(&self) -> &str {
         self.authentication
     }

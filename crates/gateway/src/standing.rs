@@ -63,7 +63,7 @@ impl Standing {
         decision: &Decision,
     ) -> bool {
         let state = self.current.get();
-        let Ok(principal) = gateway::principal(&state, session) else { return false };
+        let Ok(principal) = gateway::principal(&state, session, &subject.context) else { return false };
         // The circumstances are those of the beginning: only what was changed counts, not that time goes by.
         let now = Subject { principal, context: subject.context.clone() };
         match pipeline::govern(&self.engine, &state, statement, &now, values).await {

@@ -6,7 +6,10 @@ use portcullis_contract::{Catalogue, Finding, Level, Position};
 use portcullis_govern::{MaskKey, Planner, PolicySnapshot, PolicySources, Principal, SystemTables};
 use tokio::sync::watch;
 
+use crate::certificates::Revoked;
+use crate::config::Certificates;
 use crate::mesh::Mesh;
+use crate::personal::PersonalTokens;
 use crate::system::{Surroundings, SystemData};
 use crate::users::Users;
 
@@ -14,6 +17,8 @@ use crate::users::Users;
 pub(crate) struct State {
     pub snapshot: Arc<PolicySnapshot>,
     pub users: Arc<Users>,
+    pub tokens: Arc<PersonalTokens>,
+    pub revoked: Arc<Revoked>,
     pub planner: Planner,
     pub system: Arc<SystemData>,
     pub findings: Arc<Vec<Finding>>,
@@ -69,12 +74,16 @@ impl Current {
         let (users, user_findings) = users(mesh, &snapshot);
         let users = users.map_or_else(|| Arc::clone(&before.users), Arc::new);
         findings.extend(user_findings);
+        // A file that cannot be read closes: what was revoked in it must not live on.
+        let credentials = Credentials::read(mesh, parts, &mut findings);
         let changed = before.snapshot.version() != snapshot.version()
             || before.snapshot.catalogue().fingerprint() != snapshot.catalogue().fingerprint()
-            || before.users != users;
+            || before.users != users
+            || *before.tokens != credentials.tokens
+            || *before.revoked != credentials.revoked;
         let version = snapshot.version().to_owned();
         log(&findings);
-        self.set(State::assemble(snapshot, users, findings, parts));
+        self.set(State::assemble(snapshot, users, credentials, findings, parts));
         if changed {
             self.changes.send_modify(|changes| *changes += 1);
         }
@@ -96,6 +105,22 @@ pub(crate) struct Reload {
 pub(crate) struct Parts {
     pub mask_key: MaskKey,
     pub surroundings: Surroundings,
+    pub certificates: Certificates,
+}
+
+/// What is good, and what is not any more, beside passwords.
+struct Credentials {
+    tokens: PersonalTokens,
+    revoked: Revoked,
+}
+
+impl Credentials {
+    fn read(mesh: &Mesh, parts: &Parts, findings: &mut Vec<Finding>) -> Credentials {
+        let (tokens, of_tokens) = PersonalTokens::read(mesh.tokens.as_ref());
+        let (revoked, of_certificates) = Revoked::read(&parts.certificates, mesh.revoked.as_ref());
+        findings.extend(of_tokens.into_iter().chain(of_certificates));
+        Credentials { tokens, revoked }
+    }
 }
 
 impl State {
@@ -111,17 +136,25 @@ impl State {
         let snapshot = Arc::new(snapshot);
         let (users, user_findings) = users(mesh, &snapshot);
         findings.extend(user_findings);
+        let credentials = Credentials::read(mesh, parts, &mut findings);
         log(&findings);
-        Ok(State::assemble(snapshot, Arc::new(users.unwrap_or_default()), findings, parts))
+        Ok(State::assemble(snapshot, Arc::new(users.unwrap_or_default()), credentials, findings, parts))
     }
 
-    fn assemble(snapshot: Arc<PolicySnapshot>, users: Arc<Users>, findings: Vec<Finding>, parts: &Parts) -> State {
+    fn assemble(
+        snapshot: Arc<PolicySnapshot>,
+        users: Arc<Users>,
+        credentials: Credentials,
+        findings: Vec<Finding>,
+        parts: &Parts,
+    ) -> State {
         let findings = Arc::new(findings);
         let system =
             Arc::new(SystemData::new(Arc::clone(&snapshot), Arc::clone(&findings), parts.surroundings.clone()));
         let tables: Arc<dyn SystemTables> = Arc::clone(&system) as Arc<dyn SystemTables>;
         let planner = Planner::new(Arc::clone(&snapshot), parts.mask_key.clone(), tables);
-        State { snapshot, users, planner, system, findings }
+        let Credentials { tokens, revoked } = credentials;
+        State { snapshot, users, tokens: Arc::new(tokens), revoked: Arc::new(revoked), planner, system, findings }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -73,6 +73,56 @@ impl Watched {
         let settled = async { while let Ok(Some(())) = tokio::time::timeout(self.delay, changes.recv()).await {} };
         let _ = tokio::time::timeout(self.delay * LONGEST_DELAY, settled).await;
     }
+}
+
+/// How some files look from outside.
+pub struct Marks {
+    files: Vec<PathBuf>,
+    seen: Vec<Option<Mark>>,
+}
+
+/// When a file was changed, its length, and which file it is: one that replaces it is another.
+type Mark = (SystemTime, u64, u64);
+
+impl Marks {
+    /// The files as they are now.
+    pub fn of(files: impl IntoIterator<Item = PathBuf>) -> Marks {
+        let files: Vec<PathBuf> = files.into_iter().collect();
+        let seen = files.iter().map(|file| mark(file)).collect();
+        Marks { files, seen }
+    }
+
+    /// Whether they are others than they were when they were last looked at.
+    pub fn changed(&mut self) -> bool {
+        let now: Vec<_> = self.files.iter().map(|file| mark(file)).collect();
+        std::mem::replace(&mut self.seen, now) != self.seen
+    }
+}
+
+fn mark(file: &Path) -> Option<Mark> {
+    let found = file.metadata().ok()?;
+    #[cfg(unix)]
+    let which = std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let which = 0;
+    Some((found.modified().ok()?, found.len(), which))
+}
+
+/// Looks at the files that say who may come in, at the age that is configured: a file system over a network tells of no
+/// changes, and what is revoked there counts here all the same.
+pub(crate) fn look_again(gateway: &Arc<Gateway>, mut marks: Marks) {
+    let (age, gateway) = (gateway.config().identity.revocation_age.duration(), Arc::downgrade(gateway));
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(age).await;
+            let looked = tokio::task::spawn_blocking(move || (marks.changed(), marks)).await;
+            let (Some(gateway), Ok((changed, now))) = (gateway.upgrade(), looked) else { return };
+            marks = now;
+            if changed {
+                gateway.reload().await;
+            }
+        }
+    });
 }
 
 /// Returns when nobody holds the gateway any more.

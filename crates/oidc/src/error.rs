@@ -19,6 +19,9 @@ pub enum OidcError {
         /// What failed.
         reason: String,
     },
+    /// A person did not log in.
+    #[error("the login did not succeed: {0}")]
+    Login(String),
     /// The issuers are not configured so that they could be trusted.
     #[error("{0}")]
     Configuration(String),

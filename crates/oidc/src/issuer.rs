@@ -117,11 +117,6 @@ impl Issuer {
         }
         Ok(())
     }
-
-    /// Where its metadata is (OpenID Connect Discovery 1.0, section 4).
-    pub(crate) fn discovery(&self) -> String {
-        format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
-    }
 }
 
 /// Whether what comes from there cannot have been changed on the way.

@@ -3,26 +3,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, redirect};
-use serde::Deserialize;
-use url::Url;
-
-use crate::issuer::trustworthy;
 use crate::jwk::Jwk;
+use crate::provider::Provider;
 use crate::{Algorithm, Issuer, OidcError};
 
 /// The issuer is asked at most this often for a key that is not known: anybody can make up names of keys.
 const LEAST_WAIT: Duration = Duration::from_secs(2);
 /// An issuer that did not answer is asked again after this long, while its keys of before are good.
 const RETRY: Duration = Duration::from_secs(15);
-/// Longer answers are not read.
-const LONGEST_ANSWER: usize = 1 << 20;
 
 /// The keys of one issuer.
 #[derive(Debug)]
 pub(crate) struct Keys {
     issuer: Arc<Issuer>,
-    client: Client,
+    provider: Provider,
     state: Mutex<State>,
     /// Held by whoever asks the issuer: one at a time.
     asking: tokio::sync::Mutex<()>,
@@ -37,23 +31,10 @@ struct State {
     asked: Option<(Instant, Option<OidcError>)>,
 }
 
-#[derive(Deserialize)]
-struct Metadata {
-    issuer: String,
-    jwks_uri: String,
-}
-
 impl Keys {
     pub(crate) fn new(issuer: Arc<Issuer>) -> Result<Keys, OidcError> {
-        // Two crypto libraries are linked, so none is the default until one is named. An earlier choice stands.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .timeout(issuer.timeout)
-            // What is trusted is named: an answer from elsewhere is not from the issuer.
-            .redirect(redirect::Policy::none())
-            .build()
-            .map_err(|error| OidcError::Configuration(format!("no HTTP client can be made: {error}")))?;
-        Ok(Keys { issuer, client, state: Mutex::default(), asking: tokio::sync::Mutex::default() })
+        let provider = Provider::new(&issuer.issuer, issuer.timeout)?;
+        Ok(Keys { issuer, provider, state: Mutex::default(), asking: tokio::sync::Mutex::default() })
     }
 
     /// The key of this name that may have signed in this way. Without a name: the only one that may.
@@ -96,37 +77,11 @@ impl Keys {
     }
 
     async fn fetch(&self) -> Result<Vec<Arc<Jwk>>, OidcError> {
-        let metadata: Metadata = serde_json::from_slice(&self.get(&self.issuer.discovery()).await?)
-            .map_err(|_| self.unavailable("its discovery document cannot be read"))?;
-        if metadata.issuer != self.issuer.issuer {
-            return Err(self.unavailable("its discovery document is another issuer's"));
-        }
-        if !Url::parse(&metadata.jwks_uri).is_ok_and(|url| trustworthy(&url)) {
-            return Err(self.unavailable("its keys are not published over https"));
-        }
-        let keys = Jwk::read_set(&self.get(&metadata.jwks_uri).await?)
-            .ok_or_else(|| self.unavailable("its keys cannot be read"))?;
+        let metadata = self.provider.discover().await?;
+        let place = self.provider.place(Some(&metadata.jwks_uri), "place for keys")?;
+        let keys = Jwk::read_set(&self.provider.get(&place).await?)
+            .ok_or_else(|| self.provider.unavailable("its keys cannot be read"))?;
         Ok(keys.into_iter().map(Arc::new).collect())
-    }
-
-    async fn get(&self, url: &str) -> Result<Vec<u8>, OidcError> {
-        let failed = |error: reqwest::Error| self.unavailable(reason(&error));
-        let mut response = self.client.get(url).send().await.map_err(failed)?;
-        if !response.status().is_success() {
-            return Err(self.unavailable(&format!("it answered with status {}", response.status().as_u16())));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > LONGEST_ANSWER {
-                return Err(self.unavailable("its answer is too long"));
-            }
-        }
-        Ok(body)
-    }
-
-    fn unavailable(&self, reason: &str) -> OidcError {
-        OidcError::Unavailable { issuer: self.issuer.issuer.clone(), reason: reason.to_owned() }
     }
 }
 
@@ -150,16 +105,5 @@ impl State {
             Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)).cloned(),
             None => fitting.next().filter(|_| fitting.next().is_none()).cloned(),
         }
-    }
-}
-
-/// What failed, without the URL that reqwest would add.
-fn reason(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "it did not answer in time"
-    } else if error.is_connect() {
-        "it cannot be reached"
-    } else {
-        "its answer broke off"
     }
 }

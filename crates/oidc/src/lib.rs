@@ -3,12 +3,14 @@
 //!
 //! What comes in: the issuers that are trusted, and a token with the instant at which it is shown. What goes out: its
 //! claims, or why it is refused. Keys are discovered, cached, and looked for again when a token names one that is not
-//! known. This crate must never know principals, policies, or how a token travelled.
+//! known. And the other way round: a login from a terminal, which ends in a token. This crate must never know principals, policies, or how a token travelled.
 
+mod device;
 mod error;
 mod issuer;
 mod jwk;
 mod keys;
+mod provider;
 mod token;
 
 #[cfg(test)]
@@ -19,6 +21,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub use device::DeviceLogin;
 pub use error::OidcError;
 pub use issuer::{Algorithm, Issuer};
 

@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod device;
+
 const NOW: i64 = 1_800_000_000_000;
 
 /// A key of the stand-in's.
@@ -101,6 +103,11 @@ impl StandIn {
         answers.push((path.to_owned(), status.to_owned(), body.to_owned()));
     }
 
+    /// What it answers after what it answers now.
+    fn then(&self, path: &str, status: &str, body: &str) {
+        self.answers.lock().unwrap().push((path.to_owned(), status.to_owned(), body.to_owned()));
+    }
+
     fn discovery(&self, issuer: &str, keys: &str) {
         let document = json!({"issuer": issuer, "jwks_uri": keys});
         self.answer("/.well-known/openid-configuration", "200 OK", &document.to_string());
@@ -143,7 +150,15 @@ async fn serve(listener: TcpListener, answers: Answers, requests: Arc<AtomicUsiz
         }
         let request = String::from_utf8(request).unwrap();
         let path = request.split_whitespace().nth(1).unwrap();
-        let found = answers.lock().unwrap().iter().find(|(known, ..)| known == path).cloned();
+        let length =
+            request.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await.unwrap();
+        let found = {
+            let mut answers = answers.lock().unwrap();
+            let first = answers.iter().position(|(known, ..)| known == path);
+            let another = answers.iter().filter(|(known, ..)| known == path).count() > 1;
+            first.map(|at| if another { answers.remove(at) } else { answers[at].clone() })
+        };
         let (_, status, body) = found.unwrap_or_else(|| (String::new(), "404 Not Found".to_owned(), String::new()));
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
         stream.write_all(answer.as_bytes()).await.unwrap();
@@ -318,7 +333,7 @@ async fn answers_that_are_not_the_issuers_are_not_believed() {
     idp.discovery("https://elsewhere.example", &keys);
     assert_eq!(refusal(&idp.trusted(), &token).await, said("its discovery document is another issuer's"));
     idp.discovery(&idp.url, "http://elsewhere.example/keys");
-    assert_eq!(refusal(&idp.trusted(), &token).await, said("its keys are not published over https"));
+    assert_eq!(refusal(&idp.trusted(), &token).await, said("its place for keys is not reached over https"));
     idp.discovery(&idp.url, &format!("{}/moved", idp.url));
     idp.answer("/moved", &format!("302 Found\r\nlocation: {keys}"), "");
     assert_eq!(refusal(&idp.trusted(), &token).await, said("it answered with status 302"));

@@ -12,8 +12,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use portcullis_gateway::Gateway;
 use portcullis_gateway::config::Listen;
+use portcullis_gateway::{Gateway, NewToken, Session};
 use tempfile::TempDir;
 
 use crate::support::{self, Served, block_on, rows, session};
@@ -74,31 +74,62 @@ fn every_table_is_closed_to_who_has_no_permit() {
     let nell = session(&stranger.gateway, "nell", None);
     let tables = stranger.gateway.table_names();
     assert!(tables.len() > 8, "{tables:?}");
-    for table in tables {
-        let (domain, name) = table.split_once('.').unwrap();
-        for sql in [
-            format!("SELECT * FROM {table}"),
-            format!("SELECT count(*) FROM mesh.{domain}.\"{name}\""),
-            format!("SELECT 1 WHERE EXISTS (SELECT 1 FROM {table})"),
-            format!("WITH x AS (SELECT * FROM {table}) SELECT 1"),
-            format!("EXPLAIN SELECT * FROM {table}"),
-            format!("DESCRIBE {table}"),
-            format!("SHOW COLUMNS FROM {table}"),
-        ] {
-            let error = block_on(rows(&stranger.gateway, &nell, &sql)).unwrap_err().to_string();
-            let missing = error.replace(&format!("mesh.{table}"), "T").replace(&table, "T");
-            assert_eq!(
-                missing, "table `T` not found: write `domain.table`, `SHOW TABLES` lists what you may discover",
-                "{sql}"
-            );
-            let mistyped = sql.replace(name, "no_such_table");
-            let other = block_on(rows(&stranger.gateway, &nell, &mistyped)).unwrap_err().to_string();
-            assert_eq!(other.replace("no_such_table", name), error, "a table that is not there reads the same: {sql}");
-        }
-    }
+    tables.iter().for_each(|table| is_closed(&stranger.gateway, &nell, table));
     for sql in ["SHOW TABLES", "SHOW SCHEMAS", "SELECT * FROM information_schema.columns"] {
         let (_, batches) = block_on(rows(&stranger.gateway, &nell, sql)).unwrap();
         assert_eq!(has_secret(format!("{batches:?}").as_bytes()), None, "{sql}");
+    }
+}
+
+/// A table reads as if it were not there, however it is asked for.
+fn is_closed(gateway: &Gateway, who: &Session, table: &str) {
+    let (domain, name) = table.split_once('.').unwrap();
+    for sql in [
+        format!("SELECT * FROM {table}"),
+        format!("SELECT count(*) FROM mesh.{domain}.\"{name}\""),
+        format!("SELECT 1 WHERE EXISTS (SELECT 1 FROM {table})"),
+        format!("WITH x AS (SELECT * FROM {table}) SELECT 1"),
+        format!("EXPLAIN SELECT * FROM {table}"),
+        format!("DESCRIBE {table}"),
+        format!("SHOW COLUMNS FROM {table}"),
+    ] {
+        let error = block_on(rows(gateway, who, &sql)).unwrap_err().to_string();
+        let missing = error.replace(&format!("mesh.{table}"), "T").replace(table, "T");
+        assert_eq!(
+            missing, "table `T` not found: write `domain.table`, `SHOW TABLES` lists what you may discover",
+            "{sql}"
+        );
+        let mistyped = sql.replace(name, "no_such_table");
+        let other = block_on(rows(gateway, who, &mistyped)).unwrap_err().to_string();
+        assert_eq!(other.replace("no_such_table", name), error, "a table that is not there reads the same: {sql}");
+    }
+}
+
+/// A personal access token is a door of its own: behind it are its domains, and what its user may see of them.
+#[test]
+fn every_table_is_closed_to_a_token_of_another_domain() {
+    let mesh = support::copy_of_mesh();
+    let config = portcullis_gateway::Config::load(mesh.path()).unwrap();
+    let new = |domain: &str| NewToken {
+        user: "frida".to_owned(),
+        name: String::new(),
+        domains: [domain.to_owned()].into(),
+        lifetime: config.identity.personal_token_lifetime,
+    };
+    let make = |domain| portcullis_gateway::create_personal_token(mesh.path(), &config, new(domain)).unwrap().1;
+    let tokens = [("orders", make("orders")), ("inventory", make("inventory"))];
+    let gateway = block_on(support::open(mesh.path())).unwrap();
+    let frida = session(&gateway, "frida", None);
+    let sees = |who: &Session| gateway.visible_tables(who).unwrap();
+    assert!(sees(&frida).iter().any(|table| table.domain == "orders"));
+    for (domain, token) in tokens {
+        let who = block_on(gateway.bearer_session(&token, None)).unwrap();
+        let open = |table: &portcullis_gateway::VisibleTable| table.domain == domain;
+        let expected: Vec<_> = sees(&frida).into_iter().filter(open).map(|table| table.table).collect();
+        assert_eq!(sees(&who).into_iter().map(|table| table.table).collect::<Vec<_>>(), expected);
+        for table in gateway.table_names().iter().filter(|table| table.split('.').next() != Some(domain)) {
+            is_closed(&gateway, &who, table);
+        }
     }
 }
 
@@ -132,7 +163,7 @@ const PATHS: [&str; 13] = [
 /// their cases.
 #[test]
 fn the_grpc_listener_has_no_http_routes() {
-    let Listen { flight: _, tls_certificate: _, tls_key: _, http: _ } = Listen::default();
+    let Listen { flight: _, tls_certificate: _, tls_key: _, tls_client_ca: _, http: _ } = Listen::default();
     let served = &stranger().served;
     for path in PATHS {
         let answer = http(served.address, "GET", path);

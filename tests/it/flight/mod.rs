@@ -2,8 +2,11 @@
 
 mod access;
 mod cancel;
+mod certificates;
+mod impersonation;
 mod limits;
 mod options;
+mod personal;
 mod prepared;
 mod replicas;
 mod results;

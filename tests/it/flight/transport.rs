@@ -118,7 +118,7 @@ fn large_headers_pass_and_oversized_statements_are_refused() {
 #[test]
 fn tls() {
     let file = |name: &str| support::root().join("tests/clients/tls").join(name);
-    let tls = TlsConfig { certificate: file("certificate.pem"), key: file("key.pem") };
+    let tls = TlsConfig::new(file("certificate.pem"), file("key.pem"));
     let served = support::serve(support::gateway(), Some(tls));
     block_on(async {
         let authority = Certificate::from_pem(std::fs::read(file("certificate.pem")).unwrap());
@@ -141,7 +141,7 @@ fn tls_files_that_cannot_be_used_are_named() {
     block_on(async {
         let serve = async |certificate: &Path| {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let tls = TlsConfig { certificate: certificate.to_owned(), key: key.clone() };
+            let tls = TlsConfig::new(certificate, &key);
             portcullis_flight::serve(support::gateway(), listener, Some(tls), std::future::ready(())).await
         };
         let error = serve("nowhere.pem".as_ref()).await.unwrap_err().to_string();

@@ -82,7 +82,11 @@ pub async fn until_stopped(
 
 fn tls(mesh: &Path, config: &Config) -> Option<TlsConfig> {
     let (certificate, key) = (config.listen.tls_certificate.as_ref()?, config.listen.tls_key.as_ref()?);
-    Some(TlsConfig { certificate: mesh.join(certificate), key: mesh.join(key) })
+    Some(TlsConfig {
+        client_ca: config.listen.tls_client_ca.as_ref().map(|file| mesh.join(file)),
+        client_required: config.identity.certificates.required,
+        ..TlsConfig::new(mesh.join(certificate), mesh.join(key))
+    })
 }
 
 #[cfg(unix)]

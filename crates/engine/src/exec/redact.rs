@@ -61,7 +61,7 @@ fn redacted(error: &DataFusionError) -> EngineError {
         DataFusionError::ResourcesExhausted(_) => EngineError::ResourceExhausted("memory or spill space"),
         DataFusionError::ExecutionJoin(error) => join(error),
         DataFusionError::ObjectStore(_) => EngineError::Execution { kind: "a store could not be read" },
-        DataFusionError::IoError(_) => EngineError::Execution { kind: "a temporary file could not be read or written" },
+        DataFusionError::IoError(error) => temporary(error),
         DataFusionError::NotImplemented(_) => EngineError::Execution { kind: UNSUPPORTED },
         // Functions that take types which they cannot compute find out when they start.
         DataFusionError::Internal(text) if text.contains(NOT_IMPLEMENTED) => {
@@ -97,10 +97,27 @@ pub(crate) fn arrow(error: &ArrowError) -> EngineError {
         | ArrowError::RunEndIndexOverflowError
         | ArrowError::OffsetOverflowError(_) => return EngineError::ResourceExhausted("room for one batch of rows"),
         ArrowError::NotYetImplemented(_) => UNSUPPORTED,
-        ArrowError::IoError(_, _) | ArrowError::IpcError(_) => "a temporary file could not be read or written",
+        ArrowError::IoError(_, error) => return temporary(error),
+        ArrowError::IpcError(_) => return unusable(),
         _ => FUNCTION,
     };
     EngineError::Execution { kind }
+}
+
+/// A temporary file above the barriers: no other files are read or written there. That the configured space is used up comes
+/// as an error of no kind.
+fn temporary(error: &std::io::Error) -> EngineError {
+    use std::io::ErrorKind::{FileTooLarge, Other, QuotaExceeded, StorageFull};
+    let inner = error.get_ref().map(external);
+    match (inner, error.kind()) {
+        (Some(error @ (EngineError::ResourceExhausted(_) | EngineError::Cancelled)), _) => error,
+        (_, Other | StorageFull | QuotaExceeded | FileTooLarge) => EngineError::ResourceExhausted("spill space"),
+        _ => unusable(),
+    }
+}
+
+fn unusable() -> EngineError {
+    EngineError::Internal("a temporary file could not be read or written".into())
 }
 
 fn parquet(error: &ParquetError) -> EngineError {

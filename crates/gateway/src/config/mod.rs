@@ -1,5 +1,6 @@
 //! `portcullis.toml`: plain structs, parsed once, passed by value. docs/configuration.md is held against them.
 
+mod certificates;
 mod issuer;
 mod size;
 mod span;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use certificates::{CertificateName, Certificates};
 pub use issuer::TrustedIssuer;
 pub use size::Size;
 pub use span::Span;
@@ -22,6 +24,8 @@ use crate::error::GatewayError;
 
 /// Deeper statements could exhaust a thread's stack.
 const DEEPEST_STATEMENT: u32 = 48;
+/// What is revoked is felt no later than this.
+const OLDEST_REVOCATION: Span = Span::seconds(5);
 
 /// The file's name in the mesh directory.
 pub const FILE: &str = "portcullis.toml";
@@ -56,6 +60,8 @@ pub struct Listen {
     pub tls_certificate: Option<PathBuf>,
     /// Private key of the certificate (PEM).
     pub tls_key: Option<PathBuf>,
+    /// Certificates of authorities (PEM) whose client certificates are accepted; without it, none are asked for.
+    pub tls_client_ca: Option<PathBuf>,
     /// Address and port for health and metrics (HTTP, without TLS and without login: for the platform's own network);
     /// without it, there are none.
     pub http: Option<SocketAddr>,
@@ -69,6 +75,13 @@ pub struct Identity {
     pub users: PathBuf,
     /// How long a bearer token is valid after the login.
     pub token_lifetime: Span,
+    /// The file of personal access tokens, which `portcullis token` writes. Replicas share it.
+    pub tokens: PathBuf,
+    /// How long a personal access token may live at most; those that would end later are refused.
+    pub personal_token_lifetime: Span,
+    /// The users file, those of personal access tokens and revoked certificates, and TLS certificates are looked at again at
+    /// this age, whatever the system tells of changes; 5s at most.
+    pub revocation_age: Span,
     /// How long tickets and prepared-statement handles are valid.
     pub handle_lifetime: Span,
     /// Failed logins of one user name within `login_window` before further ones are refused.
@@ -79,6 +92,8 @@ pub struct Identity {
     pub login_window: Span,
     /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
     pub break_glass: Span,
+    /// What client certificates stand for, as `[identity.certificates]`.
+    pub certificates: Certificates,
     /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
     pub issuers: Vec<TrustedIssuer>,
 }
@@ -203,6 +218,7 @@ impl Default for Listen {
             flight: SocketAddr::from((Ipv4Addr::LOCALHOST, 32010)),
             tls_certificate: None,
             tls_key: None,
+            tls_client_ca: None,
             http: None,
         }
     }
@@ -213,11 +229,15 @@ impl Default for Identity {
         Identity {
             users: PathBuf::from("users.yaml"),
             token_lifetime: Span::hours(12),
+            tokens: PathBuf::from(".portcullis/tokens.json"),
+            personal_token_lifetime: Span::hours(365 * 24),
+            revocation_age: Span::seconds(2),
             handle_lifetime: Span::hours(24),
             login_attempts: 10,
             address_attempts: 100,
             login_window: Span::minutes(1),
             break_glass: Span::minutes(15),
+            certificates: Certificates::default(),
             issuers: Vec::new(),
         }
     }
@@ -338,12 +358,26 @@ impl Config {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(GatewayError::invalid(format!("{FILE}: `{key}` must be more than 0")));
         }
+        let age = self.identity.revocation_age;
+        if age > OLDEST_REVOCATION || age < Span::millis(10) {
+            let message = format!("`identity.revocation_age` must be from 10ms to {OLDEST_REVOCATION}");
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
         if self.limits.statement_depth > DEEPEST_STATEMENT {
             let message = format!("`limits.statement_depth` must be at most {DEEPEST_STATEMENT}");
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
             let message = "`listen.tls_certificate` and `listen.tls_key` belong together: give both or neither";
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        let certificates = self.listen.tls_client_ca.is_some();
+        if certificates && self.listen.tls_key.is_none() {
+            let message = "`listen.tls_client_ca` is of no use without `listen.tls_certificate` and `listen.tls_key`";
+            return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        if self.identity.certificates.required && !certificates {
+            let message = "`identity.certificates.required` needs `listen.tls_client_ca`";
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         Ok(())

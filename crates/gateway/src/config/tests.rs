@@ -39,6 +39,12 @@ fn every_wrong_key_and_value_is_named_with_its_place() {
         ("[limits]\nstatement_depth = 49", "`limits.statement_depth` must be at most 48"),
         ("[secrets]\nmask_key = \"hunter2\"", "portcullis.toml:2:12:"),
         ("[secrets]\nmask_key = { vault = \"x\" }", "unknown variant `vault`, expected `env` or `file`"),
+        ("[identity]\nrevocation_age = \"6s\"", "`identity.revocation_age` must be from 10ms to 5s"),
+        (
+            "[listen]\ntls_client_ca = \"ca.pem\"",
+            "`listen.tls_client_ca` is of no use without `listen.tls_certificate`",
+        ),
+        ("[identity.certificates]\nrequired = true", "`identity.certificates.required` needs `listen.tls_client_ca`"),
         ("[listen]\ntls_key = \"k.pem\"", "`listen.tls_certificate` and `listen.tls_key` belong together"),
         ("[listen", "portcullis.toml:1:8:"),
     ];
@@ -123,12 +129,17 @@ fn keys(schema: &Value) -> String {
         }
     }
     assert_eq!(text.matches("### ").count(), schema["properties"].as_object().unwrap().len());
-    let definition = &schema["$defs"]["TrustedIssuer"];
-    let defaults = serde_json::to_value(TrustedIssuer::default()).unwrap();
-    writeln!(text, "\n### `[[identity.issuers]]`\n\n{}\n", definition["description"].as_str().unwrap()).unwrap();
-    writeln!(text, "| key | type | default | meaning |\n|---|---|---|---|").unwrap();
-    for (key, property) in definition["properties"].as_object().unwrap() {
-        row(&mut text, key, property, &defaults[key]);
+    let parts = [
+        ("[identity.certificates]", "Certificates", serde_json::to_value(Certificates::default()).unwrap()),
+        ("[[identity.issuers]]", "TrustedIssuer", serde_json::to_value(TrustedIssuer::default()).unwrap()),
+    ];
+    for (title, name, defaults) in parts {
+        let definition = &schema["$defs"][name];
+        writeln!(text, "\n### `{title}`\n\n{}\n", definition["description"].as_str().unwrap()).unwrap();
+        writeln!(text, "| key | type | default | meaning |\n|---|---|---|---|").unwrap();
+        for (key, property) in definition["properties"].as_object().unwrap() {
+            row(&mut text, key, property, &defaults[key]);
+        }
     }
     text + "\n"
 }
@@ -137,7 +148,7 @@ fn row(text: &mut String, key: &str, property: &Value, default: &Value) {
     let default = match default {
         Value::Null => "none".to_owned(),
         Value::Array(values) if values.is_empty() => "none".to_owned(),
-        Value::Object(values) if values.is_empty() => "none".to_owned(),
+        Value::Object(_) => "none".to_owned(),
         Value::String(value) if value.is_empty() => "none".to_owned(),
         value => format!("`{value}`"),
     };
@@ -152,6 +163,8 @@ fn kind(property: &Value) -> &'static str {
         ("#/$defs/Duration", _) => "duration",
         ("#/$defs/Size", _) => "size",
         ("#/$defs/KeyRef", _) => "reference",
+        ("#/$defs/CertificateName", _) => "text",
+        ("#/$defs/Certificates", _) => "table",
         ("", "integer") => "number",
         ("", "boolean") => "true or false",
         ("", "string") => "text",

@@ -214,6 +214,8 @@ fn decide(entry: &Entry, today: &Side, changed: &Side) -> Said {
         purpose: begin.purpose.clone(),
         client_address: client.map(|client| client.ip().to_canonical()),
         authentication: begin.authentication.clone(),
+        actor: begin.actor.clone(),
+        domains: begin.domains.clone(),
         break_glass: begin.break_glass.clone(),
         now_ms: entry.at_ms,
     };

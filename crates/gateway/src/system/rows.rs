@@ -105,9 +105,17 @@ pub(super) fn access_log(entries: Vec<Entry>) -> Columns {
         ("at", Values::Instant(entries.iter().map(|entry| Some(entry.at_ms)).collect())),
         ("query_id", text(entries, |entry| entry.begin.query_id.clone())),
         ("principal", text(entries, |entry| entry.begin.principal.clone())),
+        ("actor", optional(entries, |entry| entry.begin.actor.clone())),
         ("groups", optional(entries, |entry| list(&entry.begin.groups))),
         ("client", optional(entries, |entry| entry.begin.client.clone())),
         ("authentication", text(entries, |entry| entry.begin.authentication.clone())),
+        ("credential", optional(entries, |entry| entry.begin.credential.clone())),
+        (
+            "domains",
+            optional(entries, |entry| {
+                entry.begin.domains.as_ref().map(|names| Vec::from_iter(names.iter().cloned()).join(", "))
+            }),
+        ),
         ("purpose", optional(entries, |entry| entry.begin.purpose.clone())),
         ("break_glass", optional(entries, |entry| entry.begin.break_glass.clone())),
         ("statement", text(entries, |entry| entry.begin.statement.clone())),

@@ -3,6 +3,7 @@
 mod claims;
 pub(crate) mod fixture;
 mod identity;
+mod impersonation;
 mod query;
 mod refusals;
 mod reload;

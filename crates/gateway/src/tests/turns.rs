@@ -138,3 +138,31 @@ async fn a_closed_gate_lets_nobody_in_and_waits_for_who_is_in() {
     assert!(drained.await.unwrap());
     assert_eq!(turns.take("ana", &BTreeSet::new()).await.err().unwrap().kind, ErrorKind::Unavailable);
 }
+
+#[tokio::test]
+async fn a_query_that_is_given_up_before_its_stream_is_counted() {
+    let mut config = super::fixture::config();
+    config.limits.concurrent_queries = 1;
+    let f = super::fixture::fixture_with(config).await;
+    let (ana, sql) = (f.session("ana"), "SELECT count(*) AS n FROM orders.order_events");
+    let counted = |outcome: &str| {
+        let line = format!("portcullis_queries_total{{outcome=\"{outcome}\"}} ");
+        let text = f.gateway.metrics_text();
+        text.lines().find_map(|found| found.strip_prefix(&line)?.parse::<u64>().ok()).unwrap_or_default()
+    };
+    let running = f.gateway.query(&ana, sql, None).await.unwrap();
+    let mut waiting = f.gateway.query(&ana, sql, None);
+    tokio::select! {
+        biased;
+        _ = &mut waiting => panic!("there is one turn, and it is taken"),
+        () = settle() => {}
+    }
+    assert_eq!(counted("cancelled"), 0, "it may still be");
+    drop(waiting);
+    assert_eq!(counted("cancelled"), 1);
+    drop(running);
+    assert_eq!(counted("cancelled"), 2, "a stream that is let go of counts itself, once");
+    f.text(&ana, sql).await;
+    f.error(&ana, "SELECT nothing").await;
+    assert_eq!((counted("cancelled"), counted("success"), counted("error")), (2, 1, 1));
+}

@@ -1,6 +1,6 @@
 //! A bounded memory of decisions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,13 +17,16 @@ pub(crate) struct Key {
     break_glass: bool,
     client_address: Option<IpAddr>,
     authentication: String,
+    actor: Option<String>,
+    domains: Option<BTreeSet<String>>,
 }
 
 impl Key {
     pub(crate) fn new(table: &str, subject: &Subject) -> Self {
         // Without `..`: whatever else policies can be told of a request is a part of the key.
         let Subject { principal, context } = subject;
-        let RequestContext { purpose, break_glass, client_address, authentication, now_ms: _ } = context;
+        let RequestContext { purpose, break_glass, client_address, authentication, actor, domains, now_ms: _ } =
+            context;
         Key {
             table: table.to_owned(),
             principal: principal.clone(),
@@ -31,6 +34,8 @@ impl Key {
             break_glass: break_glass.is_some(),
             client_address: *client_address,
             authentication: authentication.clone(),
+            actor: actor.clone(),
+            domains: domains.clone(),
         }
     }
 }

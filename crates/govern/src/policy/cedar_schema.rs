@@ -81,9 +81,11 @@ pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary, ghosts: &
     if !vocabulary.purposes.is_empty() {
         out += "  purpose?: Purpose,\n";
     }
-    out += "  now: datetime,\n  authentication: String,\n  breakGlass: Bool,\n  ip?: ipaddr,\n};\n\n";
+    out +=
+        "  now: datetime,\n  authentication: String,\n  breakGlass: Bool,\n  ip?: ipaddr,\n  actor?: String,\n};\n\n";
     rows(&mut out, tables, ghosts);
     out += "action discover, query, aggregateOnly, breakGlass, viewNotice appliesTo { principal: User, resource: Table, context: Ctx };\n";
+    out += "action impersonate appliesTo { principal: User, resource: User, context: Ctx };\n";
     out += "action view;\naction viewMasked in [view];\n";
     out += "action viewClear, viewJoinOnly in [view] appliesTo { principal: User, resource: Column, context: Ctx };\n";
     out += "action viewPartial, viewBucket, viewHash, viewRedact, viewNull in [viewMasked] appliesTo { principal: User, resource: Column, context: Ctx };\n";

@@ -208,9 +208,13 @@ impl<'a> Checker<'a> {
             use cedar_policy::pst::Var;
             let known = match expr.as_ref() {
                 Cedar::Var(Var::Principal) => self.vocabulary.attributes.contains_key(name),
-                Cedar::Var(Var::Context) => matches!(name, "purpose" | "now" | "authentication" | "breakGlass" | "ip"),
+                Cedar::Var(Var::Context) => {
+                    matches!(name, "purpose" | "now" | "authentication" | "breakGlass" | "ip" | "actor")
+                }
                 Cedar::Var(Var::Resource) if !about_rows => {
+                    // Of a table or a column; or of a user, whom somebody may act for.
                     matches!(name, "name" | "classification" | "tags" | "owner")
+                        || self.vocabulary.attributes.contains_key(name)
                 }
                 Cedar::Var(Var::Resource) => tables.iter().any(|table| table.columns.contains_key(name)),
                 _ => true,

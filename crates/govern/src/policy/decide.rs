@@ -15,8 +15,8 @@ use super::compiled::{CompiledTable, Kinds, accepted, ceiling, explain};
 use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 use super::entities::{self, EntityData, Reason};
 use super::partial::{Residuals, residuals};
-use super::slice::{IndexedPolicy, Slice, action_uid, with_ancestors};
-use super::subject::Subject;
+use super::slice::{IMPERSONATE, IndexedPolicy, Slice, action_uid, with_ancestors};
+use super::subject::{Principal, Subject};
 use super::translate::{Untranslatable, all_rows, and, is_all_rows, no_row, or, translate};
 use super::vocabulary::Vocabulary;
 
@@ -37,6 +37,8 @@ pub(crate) struct Asker<'a> {
     uid: EntityUid,
     groups: BTreeSet<&'a str>,
     subject: &'a Subject,
+    /// The domains that the credential is good for; None: all.
+    scope: Option<HashSet<EntityUid>>,
     entities: Vec<EntityData>,
     context: Context,
     /// Whether the schema knows such a context.
@@ -59,7 +61,10 @@ impl<'a> Asker<'a> {
         let entities = entities::principal(subject, rules.vocabulary)?;
         let user = entities.first().ok_or("the principal has no entity")?;
         let memberships = with_ancestors(user);
+        let domains = subject.context.domains.as_ref();
+        let domains = domains.map(|names| names.iter().map(|name| entities::uid("Domain", name)).collect());
         Ok(Asker {
+            scope: domains.transpose()?,
             policies: rules.policies.iter().filter(|policy| policy.covers_principal(&memberships)).collect(),
             uid: user.uid.clone(),
             groups: rules.vocabulary.memberships(&subject.principal.groups),
@@ -86,6 +91,9 @@ impl<'a> Asker<'a> {
         entities: &Entities,
     ) -> Result<(Access, bool), Reason> {
         let table = resource.first().ok_or("the table has no entity")?;
+        if !self.in_scope(table) {
+            return Ok((Access { unmet: Some(Unmet::Scope), ..Access::default() }, false));
+        }
         let slice = self.slice(action.as_str(), "Table", &with_ancestors(table))?;
         self.check(action.as_str(), &table.uid)?;
         let answer = self.ask(action.as_str(), &table.uid, &slice.set, entities)?;
@@ -93,6 +101,11 @@ impl<'a> Asker<'a> {
         let erred = !answer.errors.is_empty();
         let policies = if erred { answer.errors } else { answer.reasons };
         Ok((Access { allowed, policies, unmet: None }, erred))
+    }
+
+    /// Whether the credential is good for a table's domain. Where it is not, no policy is asked.
+    fn in_scope(&self, table: &EntityData) -> bool {
+        self.scope.as_ref().is_none_or(|domains| !domains.is_disjoint(&table.ancestors))
     }
 
     /// Everything about one table.
@@ -104,6 +117,11 @@ impl<'a> Asker<'a> {
     }
 
     fn try_decide(&mut self, table: &CompiledTable) -> Result<TableDecision, Reason> {
+        if !table.entities.first().is_some_and(|entity| self.in_scope(entity)) {
+            let outside = Access { unmet: Some(Unmet::Scope), ..Access::default() };
+            let nothing = closed(&table.policy_table.table);
+            return Ok(TableDecision { discover: outside.clone(), query: outside, ..nothing });
+        }
         let break_glass = self.break_glass(table)?;
         let (columns, entities) = self.columns(table)?;
         let (discover, _) = self.asked(TableAction::Discover, &table.entities, &entities)?;
@@ -175,6 +193,23 @@ impl<'a> Asker<'a> {
         query.unmet = query.unmet.filter(|_| query.allowed);
         query.allowed &= query.unmet.is_none();
         Ok((query, aggregation))
+    }
+
+    /// Whether the subject may act for a user. A policy that allows everything does not allow this: it is to be named.
+    pub(crate) fn impersonate(&mut self, user: &Principal) -> Result<Access, Reason> {
+        let other = Subject { principal: user.clone(), context: self.subject.context.clone() };
+        let mut others = entities::principal(&other, self.rules.vocabulary)?;
+        let user = others.first().cloned().ok_or("the user has no entity")?;
+        let slice = self.slice(IMPERSONATE, "User", &with_ancestors(&user))?;
+        // Groups that both are in.
+        others.retain(|entity| self.entities.iter().all(|known| known.uid != entity.uid));
+        let entities = self.concrete(&others)?;
+        self.check(IMPERSONATE, &user.uid)?;
+        let Answer { allowed, mut reasons, errors } = self.ask(IMPERSONATE, &user.uid, &slice.set, &entities)?;
+        if allowed {
+            reasons.retain(|id| slice.get(id).is_some_and(|policy| policy.names_action(IMPERSONATE)));
+        }
+        Ok(Access { allowed: allowed && errors.is_empty() && !reasons.is_empty(), policies: reasons, unmet: None })
     }
 
     /// Whether the rules say anything about a table: to its discovery or query, some of its rows, or a column.
@@ -379,6 +414,11 @@ pub(crate) fn combine_with(
 
 /// Denies everything, saying why.
 pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
+    TableDecision { undecided: Some(reason), ..closed(table) }
+}
+
+/// Denies everything.
+fn closed(table: &Table) -> TableDecision {
     let denied = |field: &Field| ColumnDecision {
         name: field.name.clone(),
         disclosure: Disclosure::Denied,
@@ -395,6 +435,6 @@ pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
         notice: Access::default(),
         filter: RowFilter::nothing(),
         columns: table.fields().iter().map(denied).collect(),
-        undecided: Some(reason),
+        undecided: None,
     }
 }

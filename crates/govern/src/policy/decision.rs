@@ -49,11 +49,11 @@ pub struct Access {
     pub allowed: bool,
     /// Ids of the policies that decided: the permits, or the forbids that knocked them out. Sorted.
     pub policies: Vec<String>,
-    /// What the contract asks for and does not get, when policies would allow.
+    /// What the contract asks for and does not get, when policies would allow; or that the credential is not good for it.
     pub unmet: Option<Unmet>,
 }
 
-/// What a contract asks for and a request does not have.
+/// What a contract, or the credential's scope, asks for and a request does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unmet {
     /// One of `access.roles`.
@@ -64,6 +64,8 @@ pub enum Unmet {
     Aggregation,
     /// The entity key of `access.aggregation`, clear, hashed or join-only: without it, nothing can be counted.
     Entity(String),
+    /// A credential that is good for its domain.
+    Scope,
 }
 
 impl fmt::Display for Unmet {
@@ -73,6 +75,7 @@ impl fmt::Display for Unmet {
             Unmet::Purposes(purposes) => {
                 write!(f, "its contract asks for one of the purposes {}", purposes.join(", "))
             }
+            Unmet::Scope => f.write_str("the credential is not good for its domain"),
             Unmet::Aggregation => {
                 f.write_str("it may only be aggregated, and its contract has no `access.aggregation` to count")
             }

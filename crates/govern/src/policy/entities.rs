@@ -101,6 +101,9 @@ pub(crate) fn context(subject: &Subject, vocabulary: &Vocabulary, breaks_glass: 
         }
         pairs.push(("purpose".to_owned(), Value::new_entity_uid(uid("Purpose", purpose)?)));
     }
+    if let Some(actor) = &context.actor {
+        pairs.push(("actor".to_owned(), Value::new_string(actor.clone())));
+    }
     if let Some(address) = context.client_address {
         pairs.push(("ip".to_owned(), Value::new_ip(address.to_string())));
     }

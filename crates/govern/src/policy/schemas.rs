@@ -81,7 +81,7 @@ fn policy_tests() -> Value {
             },
             "purpose": text("The purpose that the request declares."),
             "break_glass": text("The reason for which the glass is broken."),
-            "authentication": text("How the user logged in: `password` (default), `token` or `local`."),
+            "authentication": text("How the user logged in: `password` (default), `token`, `personal_token`, `certificate`, `oidc` or `local`."),
             "client": text("The client's IP address."),
             "now": text("The instant of the request, such as `2026-01-01T00:00:00Z`."),
             "table": text("`domain.table`, as in SQL."),

@@ -10,13 +10,17 @@ use cedar_policy::{ActionConstraint, EntityUid, Policy, PolicySet, PrincipalCons
 use super::entities::{EntityData, Reason, uid};
 use super::walk::Reads;
 
+/// Acting for another user: what no policy grants that does not name it.
+pub(crate) const IMPERSONATE: &str = "impersonate";
+
 /// The actions that policies decide one by one.
-pub(crate) const ACTIONS: [&str; 13] = [
+pub(crate) const ACTIONS: [&str; 14] = [
     "discover",
     "query",
     "aggregateOnly",
     "breakGlass",
     "viewNotice",
+    IMPERSONATE,
     "readRow",
     "viewClear",
     "viewPartial",

@@ -217,6 +217,12 @@ impl PolicySnapshot {
         ask().unwrap_or_default()
     }
 
+    /// Whether a subject may act for a user: only where a policy names the action `impersonate`. What cannot be decided is
+    /// denied.
+    pub fn may_impersonate(&self, subject: &Subject, user: &Principal) -> Access {
+        Asker::new(self.rules(), subject).and_then(|mut asker| asker.impersonate(user)).unwrap_or_default()
+    }
+
     /// Everything about one table for one subject. Never fails: what cannot be decided is denied, with the reason.
     pub fn decide(&self, subject: &Subject, table: &Table) -> Arc<TableDecision> {
         let id = table.name.to_string();

@@ -36,8 +36,12 @@ pub struct RequestContext {
     pub break_glass: Option<String>,
     /// The client's address, where there is a network.
     pub client_address: Option<IpAddr>,
-    /// How the principal proved who it is: `password`, `token`, `oidc` or `local`.
+    /// How the principal proved who it is: `password`, `token`, `personal_token`, `certificate`, `oidc` or `local`.
     pub authentication: String,
+    /// Who asks in the principal's stead, with a right to; absent when the principal asks.
+    pub actor: Option<String>,
+    /// The domains that the credential is good for, whatever policies say; None: all of them.
+    pub domains: Option<BTreeSet<String>>,
     /// Milliseconds since 1970-01-01T00:00:00Z, read by the caller: nothing below reads a clock.
     pub now_ms: i64,
 }

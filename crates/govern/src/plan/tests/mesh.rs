@@ -113,6 +113,8 @@ pub(super) fn ana() -> Subject {
             break_glass: None,
             client_address: None,
             authentication: "password".into(),
+            actor: None,
+            domains: None,
             now_ms: 1_763_700_000_000,
         },
     }

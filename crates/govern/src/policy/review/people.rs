@@ -57,6 +57,8 @@ impl Person {
             purpose: asking.purpose.map(str::to_owned),
             client_address: None,
             authentication: "password".to_owned(),
+            actor: None,
+            domains: None,
             break_glass: asking.breaks_glass.then(|| "a review".to_owned()),
             now_ms,
         };

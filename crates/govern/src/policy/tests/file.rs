@@ -54,6 +54,8 @@ fn one(snapshot: &PolicySnapshot, principals: &Principals, reader: &Reader, node
         break_glass: map.string("break_glass"),
         client_address: client?,
         authentication: map.string("authentication").unwrap_or_else(|| "password".to_owned()),
+        actor: None,
+        domains: None,
         now_ms: now?.or_else(|| milliseconds(DEFAULT_NOW))?,
     };
     let table = map.require("table").and_then(|n| table(snapshot, reader, n));

@@ -10,13 +10,16 @@ fn a_decision_is_kept_for_everything_that_it_depends_on() {
     let mut later = ana();
     later.context.now_ms += 1;
     assert!(Arc::ptr_eq(&first, &snapshot.decide(&later, &orders)), "nothing reads the time");
-    let changes: [fn(&mut Subject); 6] = [
+    let changes: [fn(&mut Subject); 9] = [
         |s| s.principal.id = "eve".into(),
         |s| s.principal.groups.extend(["fraud".to_owned()]),
         |s| drop(s.principal.attributes.remove("clearance")),
         |s| s.context.purpose = Some("fraud".into()),
         |s| s.context.authentication = "token".into(),
         |s| s.context.client_address = Some([10, 0, 0, 1].into()),
+        |s| s.context.domains = Some(["shop".to_owned()].into()),
+        |s| s.context.domains = Some([].into()),
+        |s| s.context.actor = Some("bi".into()),
     ];
     for (n, change) in changes.into_iter().enumerate() {
         let mut other = ana();

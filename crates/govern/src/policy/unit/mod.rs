@@ -5,10 +5,12 @@ mod closed;
 mod demo;
 mod filters;
 mod fuzz;
+mod impersonate;
 mod ladder;
 mod rejected;
 mod schema;
 mod schemas;
+mod scope;
 mod withheld;
 mod yaml_tests;
 
@@ -172,6 +174,8 @@ pub(crate) fn subject(id: &str, groups: &[&str]) -> Subject {
             break_glass: None,
             client_address: None,
             authentication: "password".into(),
+            actor: None,
+            domains: None,
             now_ms: 1_767_225_600_000,
         },
     }

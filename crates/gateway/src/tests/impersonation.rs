@@ -1,0 +1,123 @@
+//! Acting for a user: with a right to, with the user's rights, and with both names in the journal.
+
+use std::collections::BTreeSet;
+
+use super::fixture::{Fixture, POLICIES, fixture, users};
+use crate::config::Span;
+use crate::error::ErrorKind;
+use crate::{NewToken, Session};
+
+const COUNT: &str = "SELECT count(*) AS n FROM orders.order_events";
+/// bob, who is in no group, may act for readers.
+const BOB: &str = "@id(\"bob-acts\") permit (principal == User::\"bob\", action == Action::\"impersonate\", resource in Group::\"readers\");\n";
+
+async fn allowed() -> Fixture {
+    let f = fixture().await;
+    f.write("policies/acts.cedar", BOB);
+    assert!(f.gateway.reload().await, "{:?}", f.gateway.findings());
+    f
+}
+
+async fn bob(f: &Fixture) -> Session {
+    f.gateway.login("bob", "bob", None).await.unwrap()
+}
+
+#[tokio::test]
+async fn it_is_refused_unless_a_policy_names_it_and_says_the_same_of_users_that_are_not_there() {
+    let f = fixture().await;
+    for user in ["ana", "nina", "petra", "bob", "nobody"] {
+        let error = f.gateway.act_for(bob(&f).await, user).await.unwrap_err();
+        let wanted = format!("no policy lets `bob` act for a user `{user}`: that takes the action `impersonate`");
+        assert_eq!((error.kind, error.message), (ErrorKind::PermissionDenied, wanted));
+    }
+    // Whoever may do all else may not do this.
+    f.write("policies/all.cedar", &format!("{POLICIES}\n@id(\"any\") permit (principal, action, resource);"));
+    assert!(f.gateway.reload().await, "{:?}", f.gateway.findings());
+    assert!(f.gateway.act_for(bob(&f).await, "ana").await.is_err());
+    let journal = f.journal().await;
+    let refused: Vec<_> = journal.iter().filter(|entry| entry.begin.statement == "(impersonation)").collect();
+    assert!(refused.iter().all(|entry| entry.begin.principal == "bob"), "{refused:?}");
+    assert!(!refused.is_empty());
+}
+
+#[tokio::test]
+async fn the_user_asks_and_the_journal_has_both() {
+    let f = allowed().await;
+    let as_ana = f.gateway.act_for(bob(&f).await, "ana").await.unwrap();
+    assert_eq!((as_ana.user(), as_ana.actor(), as_ana.authentication()), ("ana", Some("bob"), "password"));
+    assert!(f.text(&as_ana, COUNT).await.contains("| 2 |"), "ana's rows");
+    assert_eq!(f.error(&bob(&f).await, COUNT).await.kind, ErrorKind::NotFound, "bob's own");
+    for user in ["petra", "bob", "nobody"] {
+        assert!(f.gateway.act_for(bob(&f).await, user).await.is_err(), "{user} is no reader");
+    }
+    // Nobody else, and nobody by way of bob.
+    let nina = f.gateway.login("nina", "nina", None).await.unwrap();
+    assert!(f.gateway.act_for(nina, "ana").await.is_err());
+    let twice = f.gateway.act_for(as_ana, "nina").await.unwrap_err();
+    assert!(twice.message.starts_with("no policy lets `ana` act for"), "{twice}");
+    let journal = f.journal().await;
+    let begin = &journal[0].begin;
+    assert_eq!((begin.principal.as_str(), begin.actor.as_deref()), ("ana", Some("bob")));
+    assert_eq!(begin.groups, ["readers"]);
+}
+
+#[tokio::test]
+async fn what_is_handed_out_is_for_both_together() {
+    let f = allowed().await;
+    let (ana, bob) = (f.gateway.login("ana", "ana", None).await.unwrap(), bob(&f).await);
+    let as_ana = f.gateway.act_for(bob.clone(), "ana").await.unwrap();
+    let as_nina = f.gateway.act_for(bob.clone(), "nina").await.unwrap();
+    let sessions = [&ana, &bob, &as_ana, &as_nina];
+    for (made, of) in sessions.iter().enumerate() {
+        let ticket = f.gateway.seal_for(of, "ticket", b"SELECT 1");
+        let kept = f.gateway.seal_options(of).unwrap();
+        for (used, by) in sessions.iter().enumerate() {
+            assert_eq!(f.gateway.unseal_for(by, "ticket", &ticket).is_ok(), made == used, "{made} by {used}");
+            assert_eq!(f.gateway.resume((*by).clone(), &kept).await.is_ok(), made == used, "{made} by {used}");
+        }
+    }
+    assert_eq!(sessions.map(Session::audience).into_iter().collect::<BTreeSet<_>>().len(), 4);
+}
+
+#[tokio::test]
+async fn the_right_the_credential_and_the_user_are_looked_at_with_each_statement() {
+    let f = allowed().await;
+    let new = NewToken {
+        user: "bob".to_owned(),
+        name: String::new(),
+        domains: ["orders".to_owned()].into(),
+        lifetime: Span::hours(1),
+    };
+    let (_, token) = crate::create_personal_token(f.dir.path(), f.gateway.config(), new.clone()).unwrap();
+    let narrow = NewToken { domains: ["system".to_owned()].into(), ..new };
+    let (_, narrow) = crate::create_personal_token(f.dir.path(), f.gateway.config(), narrow).unwrap();
+    f.gateway.reload().await;
+    let acting = async |token: &str| {
+        let bob = f.gateway.bearer_session(token, None).await.unwrap();
+        f.gateway.act_for(bob, "ana").await.unwrap()
+    };
+    let as_ana = acting(&token).await;
+    assert!(f.rows(&as_ana, COUNT).await.is_ok());
+    assert_eq!(
+        f.error(&acting(&narrow).await, COUNT).await.kind,
+        ErrorKind::NotFound,
+        "the scope of bob's token holds"
+    );
+
+    let changes = [
+        ("policies/acts.cedar", "".to_owned(), BOB.to_owned()),
+        ("users.yaml", users().replacen("  ana:", "  anna:", 1), users().to_owned()),
+        ("users.yaml", users().replacen("  bob:", "  rob:", 1), users().to_owned()),
+    ];
+    for (file, changed, back) in changes {
+        f.write(file, &changed);
+        f.gateway.reload().await;
+        assert!(f.rows(&as_ana, COUNT).await.is_err(), "{file}");
+        f.write(file, &back);
+        f.gateway.reload().await;
+        assert!(f.rows(&as_ana, COUNT).await.is_ok(), "{file}");
+    }
+    crate::revoke_personal_tokens(f.dir.path(), f.gateway.config(), |_| true).unwrap();
+    f.gateway.reload().await;
+    assert_eq!(f.error(&as_ana, COUNT).await.kind, ErrorKind::Unauthenticated);
+}
