@@ -42,7 +42,7 @@ use crate::EngineError;
 use cache::Caches;
 use delta_log::DeltaTable;
 use fault::Fault;
-use iceberg_log::{Catalogues, IcebergTable, RestConnection};
+use iceberg_log::{Catalogues, IcebergTable, RestConnection, SqlConnection};
 use provider::{Snapshot, SnapshotProvider};
 use slot::Slots;
 use store::Stores;
@@ -157,6 +157,12 @@ impl Tables {
                     (TableFormat::Delta, _) => DeltaTable::open(root, None).await.map(Snapshot::Delta),
                 }
             }
+            (ConnectionKind::IcebergSql { file, catalog, warehouse, store }, SourcePath::Table(path)) => {
+                let sql = SqlConnection { name: &connection.name, file, catalog, warehouse, store };
+                let known = known.as_ref().and_then(Snapshot::iceberg);
+                let granted = table.source.granted.as_deref();
+                iceberg_log::sql_table(sql, &self.stores, path, granted, known).await.map(Snapshot::Iceberg)
+            }
             (ConnectionKind::IcebergRest { uri, warehouse, prefix, auth, store }, SourcePath::Table(path)) => {
                 let rest = RestConnection {
                     name: &connection.name,
@@ -166,10 +172,7 @@ impl Tables {
                     auth,
                     store,
                 };
-                let known = match &known {
-                    Some(Snapshot::Iceberg(known)) => Some(known),
-                    _ => None,
-                };
+                let known = known.as_ref().and_then(Snapshot::iceberg);
                 let granted = table.source.granted.as_deref();
                 self.catalogues.table(rest, &self.stores, path, granted, known).await.map(Snapshot::Iceberg)
             }

@@ -94,6 +94,15 @@ impl Root {
         }
     }
 
+    /// Whether a directory is within it, and not all of it.
+    fn holds(&self, directory: &Path) -> bool {
+        let whole = match &self.place {
+            Place::Directory { .. } => &Path::ROOT,
+            Place::Bucket { prefix, .. } => prefix,
+        };
+        directory != whole && directory.prefix_matches(whole)
+    }
+
     /// The path in the store of an absolute URI or file name.
     pub(super) fn locate(&self, uri: &str) -> Result<Path, Fault> {
         let outside = || Fault::Withheld(format!("it refers to files outside of connection `{}`", self.connection));
@@ -137,9 +146,20 @@ impl TableRoot {
         Self { root, base, declared: None, store, granted }
     }
 
-    /// The same table, at another directory of the store.
-    pub(super) fn at(&self, base: Path) -> Self {
-        Self::new(Arc::clone(&self.root), base, self.granted.clone())
+    /// The table whose metadata is in this file of the store: where it lies, and not above what the connection is.
+    pub(super) fn of_metadata(&self, file: &Path) -> Result<Self, Fault> {
+        let directory = parent(file);
+        let directory = if directory.filename() == Some("metadata") { parent(&directory) } else { directory };
+        if !self.root.holds(&directory) {
+            let connection = &self.root.connection;
+            return Err(Fault::Withheld(format!("it is not in a directory of its own in connection `{connection}`")));
+        }
+        Ok(Self::new(Arc::clone(&self.root), directory, self.granted.clone()))
+    }
+
+    /// Whether it is the same directory, reached in the same way, with the same rights.
+    pub(super) fn is(&self, other: &TableRoot) -> bool {
+        Arc::ptr_eq(&self.root, &other.root) && self.directories() == other.directories()
     }
 
     /// The directories that it may read, for keys of caches.
@@ -167,6 +187,11 @@ impl TableRoot {
     pub(super) fn below(&self, name: &str) -> Result<Path, Fault> {
         parse(&format!("{}/{}", self.base, name.trim_start_matches('/')))
     }
+}
+
+fn parent(path: &Path) -> Path {
+    let parts: Vec<_> = path.parts().collect();
+    parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
 }
 
 fn parse(path: &str) -> Result<Path, Fault> {
@@ -298,7 +323,8 @@ impl Stores {
         }
     }
 
-    fn absolute(&self, location: &str) -> PathBuf {
+    /// A file by its name, which may be relative to the mesh directory.
+    pub(super) fn absolute(&self, location: &str) -> PathBuf {
         file_name(location).unwrap_or_else(|| self.mesh_dir.join(location))
     }
 

@@ -7,6 +7,7 @@ mod metadata;
 mod opaque;
 mod partitions;
 mod rest;
+mod sql;
 mod storage;
 mod travel;
 mod types;
@@ -29,6 +30,7 @@ pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
 pub(super) use partitions::bucket;
 pub(super) use rest::{Catalogues, RestConnection};
+pub(super) use sql::{SqlConnection, table as sql_table};
 
 /// The table property that maps names in files without field ids.
 const NAME_MAPPING: &str = "schema.name-mapping.default";
@@ -71,7 +73,7 @@ impl IcebergTable {
         }
         let (metadata, opaque) = metadata::read(&root, &path).await?;
         let root = match is_metadata_file(&root.base) {
-            true => root.at(directory_of(&root.base)),
+            true => root.of_metadata(&path)?,
             false => root,
         };
         Ok(Self::new(root, metadata, opaque, version))
@@ -127,17 +129,6 @@ fn mark(found: &ObjectMeta) -> String {
 
 fn is_metadata_file(path: &Path) -> bool {
     path.filename().is_some_and(|name| name.ends_with(".metadata.json"))
-}
-
-/// The directory of the table that a metadata file is of.
-fn directory_of(metadata: &Path) -> Path {
-    let directory = parent(metadata);
-    if directory.filename() == Some("metadata") { parent(&directory) } else { directory }
-}
-
-fn parent(path: &Path) -> Path {
-    let parts: Vec<_> = path.parts().collect();
-    parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
 }
 
 /// The file of the current metadata: what the location itself names, else what `version-hint.text` names or a later

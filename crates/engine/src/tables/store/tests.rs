@@ -105,7 +105,7 @@ fn a_divided_connection_holds_a_table_to_its_domains_directories() {
             "{moved}"
         );
     }
-    let own = root.at(Path::parse("orders/u").unwrap());
+    let own = root.of_metadata(&Path::parse("orders/u/metadata/v1.metadata.json").unwrap()).unwrap();
     assert!(own.locate("s3://b/raw/orders/f").is_ok() && own.locate("s3://b/hr/f").is_err());
 }
 
