@@ -107,7 +107,7 @@ impl fmt::Debug for SnapshotProvider {
 }
 
 impl SnapshotProvider {
-    fn root(&self) -> &TableRoot {
+    pub(super) fn root(&self) -> &TableRoot {
         self.snapshot.root()
     }
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use portcullis_contract::{ConnectionKind, Source, SourcePath, StoreOptions, Table, TableFormat};
 use rusqlite::Connection;
-use serde_json::json;
 use tempfile::TempDir;
 
-use crate::tables::tests::declared_in;
+use crate::tables::tests::{declared_in, iceberg_metadata};
 use crate::tables::{Tables, TablesOptions};
 
 const NO_VIEWS: &str = "CREATE TABLE iceberg_tables (catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) \
@@ -54,17 +53,10 @@ impl Mesh {
 
     /// Metadata of a table in `directory`, in the file `name` of that.
     fn write(&self, directory: &str, name: &str, column: &str) -> String {
-        let field = |id: i32, name: &str| json!({"id": id, "name": name, "required": false, "type": "long"});
-        let metadata = json!({
-            "format-version": 2, "table-uuid": "9c12d441-03fe-4693-9a96-a0705ddf69c1",
-            "location": format!("file://{}/{directory}", self.path().display()), "last-sequence-number": 0,
-            "last-updated-ms": 1, "last-column-id": 1, "current-schema-id": 0,
-            "schemas": [{"type": "struct", "schema-id": 0, "fields": [field(1, column)]}],
-            "default-spec-id": 0, "partition-specs": [{"spec-id": 0, "fields": []}], "last-partition-id": 999,
-            "default-sort-order-id": 0, "sort-orders": [{"order-id": 0, "fields": []}]});
+        let location = format!("file://{}/{directory}", self.path().display());
         let file = self.path().join(directory).join(name);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, metadata.to_string()).unwrap();
+        std::fs::write(file, iceberg_metadata(&location, column)).unwrap();
         format!("{directory}/{name}")
     }
 
