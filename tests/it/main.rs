@@ -18,5 +18,6 @@ mod raw_bytes;
 mod seaweed;
 mod shutdown;
 mod slt;
+mod sql_catalogue;
 mod support;
 mod threats;

@@ -43,6 +43,17 @@ pub enum ConnectionKind {
         /// How to reach the store behind the catalogue.
         store: StoreOptions,
     },
+    /// An Iceberg SQL catalogue (JDBC catalogue) in a SQLite database.
+    IcebergSql {
+        /// The database's file, relative to the mesh directory or absolute.
+        file: String,
+        /// Name of the catalogue, of those that the database may hold.
+        catalog: String,
+        /// The directory of all its tables, as the `url` of a directory connection: what lies elsewhere is not read.
+        warehouse: String,
+        /// How to reach the store that the warehouse is in.
+        store: StoreOptions,
+    },
 }
 
 /// How the gateway proves to an Iceberg REST catalogue who it is.

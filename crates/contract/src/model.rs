@@ -388,6 +388,6 @@ pub enum SourcePath {
     /// Below the URL of a directory connection: `s3://bucket/key`, an absolute path, or a path relative to the mesh
     /// directory. Never with `..`. Tables of directory connections always have this form.
     Url(String),
-    /// Dotted name of a table in a catalogue (iceberg-rest connections).
+    /// Dotted name of a table in a catalogue (iceberg-rest and iceberg-sql connections).
     Table(String),
 }

@@ -130,7 +130,7 @@ fn in_connection(connection: Arc<Connection>, table: &str, port: &OutputPort) ->
             let directory = Location::parse(url).map_err(|problem| wrong(problem.to_string()))?;
             SourcePath::Url(directory.table(table).map_err(|problem| wrong(problem.to_string()))?.to_string())
         }
-        ConnectionKind::IcebergRest { .. } => {
+        ConnectionKind::IcebergRest { .. } | ConnectionKind::IcebergSql { .. } => {
             let parts: Vec<&str> = table.split('.').collect();
             let fit = |part: &&str| !part.trim().is_empty() && !part.chars().any(|c| c.is_control() || c == '/');
             if parts.len() < 2 || !parts.iter().all(fit) {

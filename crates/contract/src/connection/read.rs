@@ -49,8 +49,9 @@ fn connection(reader: &Reader, name: &str, node: &Node) -> Option<Connection> {
     let kind = match kind.as_str() {
         "directory" => directory(&map),
         "iceberg-rest" => iceberg_rest(&map),
+        "iceberg-sql" => iceberg_sql(&map),
         other => {
-            map.unknown_word(map.raw("type")?, "type", other, &["directory", "iceberg-rest"]);
+            map.unknown_word(map.raw("type")?, "type", other, &["directory", "iceberg-rest", "iceberg-sql"]);
             return None;
         }
     };
@@ -63,9 +64,10 @@ fn connection(reader: &Reader, name: &str, node: &Node) -> Option<Connection> {
 /// The directories of each domain. A domain without any may not use the connection.
 fn domains(map: &Mapping<'_>, kind: Option<&ConnectionKind>) -> Option<BTreeMap<String, Vec<String>>> {
     let all = map.mapping("domains", "`domains`")?;
-    let root = match kind {
-        Some(ConnectionKind::Directory { url, .. }) => Location::parse(url).ok(),
-        _ => None,
+    let (key, root) = match kind {
+        Some(ConnectionKind::Directory { url, .. }) => ("url", Location::parse(url).ok()),
+        Some(ConnectionKind::IcebergSql { warehouse, .. }) => ("warehouse", Location::parse(warehouse).ok()),
+        _ => ("url", None),
     };
     let mut domains = BTreeMap::new();
     for entry in all.entries() {
@@ -73,7 +75,7 @@ fn domains(map: &Mapping<'_>, kind: Option<&ConnectionKind>) -> Option<BTreeMap<
         for text in all.reader().strings(&entry.value, &format!("`{}`", entry.key)) {
             let problem = match Location::parse(&text) {
                 Ok(place) if root.as_ref().is_some_and(|root| place != *root && !place.is_below(root)) => {
-                    format!("`{text}` is not below the connection's `url`")
+                    format!("`{text}` is not below the connection's `{key}`")
                 }
                 Ok(place) => {
                     directories.push(place.to_string());
@@ -91,20 +93,44 @@ fn domains(map: &Mapping<'_>, kind: Option<&ConnectionKind>) -> Option<BTreeMap<
 fn directory(map: &Mapping<'_>) -> Option<ConnectionKind> {
     let url = map.require_string("url");
     let store = store(map);
-    let url = match Location::parse(&url?) {
+    Some(ConnectionKind::Directory { url: place(map, "url", &url?, &store)?, store })
+}
+
+/// A directory in a store.
+fn place(map: &Mapping<'_>, key: &'static str, text: &str, store: &StoreOptions) -> Option<String> {
+    match Location::parse(text) {
         Ok(location) => {
             if location.lacks_account() && store.account.is_none() {
                 let message = "a directory in Azure needs the `account` that it is in, under `store`";
-                map.reader().error(map.raw("url")?, "connections-missing-key", message);
+                map.reader().error(map.raw(key)?, "connections-missing-key", message);
             }
-            location.to_string()
+            Some(location.to_string())
         }
         Err(error) => {
-            map.reader().error(map.raw("url")?, "connections-bad-value", error.to_string());
-            return None;
+            map.reader().error(map.raw(key)?, "connections-bad-value", error.to_string());
+            None
         }
-    };
-    Some(ConnectionKind::Directory { url, store })
+    }
+}
+
+fn iceberg_sql(map: &Mapping<'_>) -> Option<ConnectionKind> {
+    let uri = map.require_string("uri");
+    let catalog = map.require_string("catalog");
+    let warehouse = map.require_string("warehouse");
+    let store = store(map);
+    let file = sqlite_file(map, &uri?);
+    let warehouse = place(map, "warehouse", &warehouse?, &store);
+    Some(ConnectionKind::IcebergSql { file: file?, catalog: catalog?, warehouse: warehouse?, store })
+}
+
+/// The file of `sqlite:FILE`. What is written instead is not repeated: it may hold a password.
+fn sqlite_file(map: &Mapping<'_>, uri: &str) -> Option<String> {
+    let file = uri.strip_prefix("sqlite:").filter(|file| !file.is_empty() && !file.starts_with("//"));
+    if file.is_none() {
+        let message = "`uri` is not `sqlite:` and a file: relative to the mesh directory, or with one leading `/`";
+        map.reader().error(map.raw("uri")?, "connections-bad-value", message);
+    }
+    file.map(str::to_owned)
 }
 
 fn iceberg_rest(map: &Mapping<'_>) -> Option<ConnectionKind> {

@@ -20,6 +20,8 @@ enum Connection {
     Directory(Directory),
     /// An Iceberg REST catalogue.
     IcebergRest(IcebergRest),
+    /// An Iceberg SQL catalogue, as its JDBC catalogue.
+    IcebergSql(IcebergSql),
 }
 
 #[derive(JsonSchema)]
@@ -48,6 +50,22 @@ struct IcebergRest {
     store: Option<Store>,
     /// The directories of each domain: its tables, and the files that their metadata names, lie in one of them. Without
     /// this key a table's files lie below the location that the catalogue says.
+    domains: Option<BTreeMap<String, Places>>,
+}
+
+#[derive(JsonSchema)]
+struct IcebergSql {
+    /// `sqlite:` and the database's file, relative to the mesh directory or absolute.
+    #[schemars(regex(pattern = "^sqlite:(/?[^/].*)$"))]
+    uri: String,
+    /// Name of the catalogue in the database (`catalog_name`).
+    catalog: String,
+    /// The directory of all its tables, as the `url` of a directory. What lies elsewhere is not read.
+    warehouse: String,
+    /// How to reach the store that the warehouse is in.
+    store: Option<Store>,
+    /// The directories of each domain: its tables, and the files that their metadata names, lie in one of them. Without
+    /// this key a table's files lie below the directory that the catalogue says.
     domains: Option<BTreeMap<String, Places>>,
 }
 

@@ -119,6 +119,9 @@ fn the_schema_has_the_keys_that_the_connections_reader_knows() {
         zzzzzzzzzzzz: 1
       zzzzzzzzzzzz: 1
     zzzzzzzzzzzz: 1
+  c:
+    type: iceberg-sql
+    zzzzzzzzzzzz: 1
 zzzzzzzzzzzz: 1
 ";
     let catalogue = Catalogue::build(&[], Some(&SourceFile::new("catalogs/connections.yaml", text)));
@@ -135,6 +138,7 @@ zzzzzzzzzzzz: 1
     assert_eq!(known(&catalogue, 6), variant("Connection", "directory"));
     assert_eq!(known(&catalogue, 14), variant("Auth", "client-credentials"));
     assert_eq!(known(&catalogue, 15), variant("Connection", "iceberg-rest"));
-    assert_eq!(known(&catalogue, 16), keys(&schema, ""));
+    assert_eq!(known(&catalogue, 18), variant("Connection", "iceberg-sql"));
+    assert_eq!(known(&catalogue, 19), keys(&schema, ""));
     assert_eq!(known(&catalogue, 13), BTreeSet::from(["env".to_owned(), "file".to_owned()]));
 }

@@ -60,6 +60,7 @@ impl Caches {
     }
 }
 
-fn weight(bytes: usize) -> u32 {
+/// A weight in bytes.
+pub(super) fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -58,12 +58,11 @@ impl Stores {
             Some(key) => GoogleCloudStorageBuilder::new().with_service_account_key(key),
             None => GoogleCloudStorageBuilder::from_env(),
         };
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_base_url(endpoint.trim_end_matches('/'));
+        if let Some(endpoint) = endpoint(options) {
+            builder = builder.with_base_url(&endpoint);
         }
         let builder = builder.with_bucket_name(bucket).with_client_options(self.client_options(options));
-        let store = builder.with_retry(self.retry()).build();
-        Ok(Arc::new(store.map_err(|error| Fault::store(connection, &error))?))
+        built(connection, builder.with_retry(self.retry()).build())
     }
 
     fn azure(
@@ -86,13 +85,12 @@ impl Stores {
         if let Some(signature) = signature {
             builder = builder.with_config(AzureConfigKey::SasKey, signature);
         }
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
+        if let Some(endpoint) = endpoint(options) {
+            builder = builder.with_endpoint(endpoint);
         }
         let builder = builder.with_account(account).with_container_name(container);
         let builder = builder.with_allow_http(options.allow_http).with_client_options(self.client_options(options));
-        let store = builder.with_retry(self.retry()).build();
-        Ok(Arc::new(store.map_err(|error| Fault::store(connection, &error))?))
+        built(connection, builder.with_retry(self.retry()).build())
     }
 
     fn s3(
@@ -112,7 +110,7 @@ impl Stores {
         // A host that a catalogue names, perhaps from a table's own properties, gets the credentials that the catalogue
         // lends with it, and never the platform's.
         let named = || lent.endpoint.clone().filter(|_| lent.keys.is_some());
-        if let Some(endpoint) = options.endpoint.clone().or_else(named) {
+        if let Some(endpoint) = endpoint(options).or_else(named) {
             builder = builder.with_endpoint(endpoint);
         }
         if let Some(id) = own {
@@ -126,14 +124,21 @@ impl Stores {
         } else if let Some(keys) = &lent.keys {
             builder = builder.with_credentials(Arc::clone(keys) as _);
         }
-        let store = builder
-            .with_bucket_name(bucket)
-            .with_allow_http(options.allow_http)
-            .with_virtual_hosted_style_request(options.virtual_hosted)
-            .with_client_options(self.client_options(options))
-            .with_retry(self.retry())
-            .build()
-            .map_err(|error| Fault::store(connection, &error))?;
-        Ok(Arc::new(store))
+        let builder = builder.with_bucket_name(bucket).with_virtual_hosted_style_request(options.virtual_hosted);
+        let builder = builder.with_allow_http(options.allow_http).with_client_options(self.client_options(options));
+        built(connection, builder.with_retry(self.retry()).build())
     }
+}
+
+/// A client, unless what it was to be built from does not fit.
+fn built(connection: &str, client: object_store::Result<impl ObjectStore>) -> Result<Arc<dyn ObjectStore>, Fault> {
+    match client {
+        Ok(client) => Ok(Arc::new(client)),
+        Err(error) => Err(Fault::store(connection, &error)),
+    }
+}
+
+/// Where a store is, as clients take it.
+fn endpoint(options: &StoreOptions) -> Option<String> {
+    options.endpoint.as_deref().map(|endpoint| endpoint.trim_end_matches('/').to_owned())
 }

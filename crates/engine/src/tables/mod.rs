@@ -16,6 +16,7 @@ mod fault;
 mod iceberg_log;
 mod lent;
 pub(crate) mod named;
+mod open;
 mod plan;
 mod provider;
 mod prune;
@@ -35,27 +36,25 @@ use std::time::Duration;
 use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use portcullis_contract::{ConnectionKind, SourcePath, Table, TableFormat};
+use portcullis_contract::Table;
 use portcullis_govern::schema::arrow_schema;
 
 use crate::EngineError;
 use cache::Caches;
-use delta_log::DeltaTable;
 use fault::Fault;
-use iceberg_log::{Catalogues, IcebergTable, RestConnection};
+use open::Opener;
 use provider::{Snapshot, SnapshotProvider};
 use slot::Slots;
-use store::Stores;
 
 /// How tables are opened and kept.
 #[derive(Debug, Clone)]
 pub struct TablesOptions {
     /// Directory to which relative locations and secret files refer.
     pub mesh_dir: PathBuf,
-    /// Age after which a table's metadata is looked up anew.
+    /// Age after which a table's metadata is looked up anew before a query may use it; from half of it on, it is looked up
+    /// beside queries that use what is known.
     pub refresh_age: Duration,
-    /// Memory for parsed metadata and deletes of all tables, and as much again for the footers of each connection's
-    /// files, in bytes.
+    /// Memory for parsed metadata and deletes of all tables, and as much again for the footers of their files, in bytes.
     pub cache_bytes: u64,
     /// Longest wait for a store or a catalogue before it counts as unavailable.
     pub store_timeout: Duration,
@@ -77,19 +76,16 @@ impl TablesOptions {
 #[derive(Debug)]
 pub struct Tables {
     options: TablesOptions,
-    stores: Stores,
-    catalogues: Catalogues,
+    opener: Arc<Opener>,
     caches: Arc<Caches>,
-    slots: Slots,
+    slots: Slots<Snapshot>,
 }
 
 impl Tables {
     /// No table, store or catalogue is touched yet.
     pub fn new(options: TablesOptions) -> Self {
-        let footers = usize::try_from(options.cache_bytes).unwrap_or(usize::MAX);
         Self {
-            stores: Stores::new(options.mesh_dir.clone(), options.store_timeout, footers),
-            catalogues: Catalogues::default(),
+            opener: Arc::new(Opener::new(&options)),
             caches: Arc::new(Caches::new(options.cache_bytes)),
             slots: Slots::new(),
             options,
@@ -98,7 +94,7 @@ impl Tables {
 
     /// Where scans find their stores: to be put into the runtime environment that executes them.
     pub fn object_store_registry(&self) -> Arc<dyn ObjectStoreRegistry> {
-        self.stores.registry()
+        self.opener.stores.registry()
     }
 
     /// The current snapshot of `table`, at most the refresh age old, with its columns as the contract declares them.
@@ -117,67 +113,8 @@ impl Tables {
     async fn now(&self, table: &Table, age: Duration) -> Result<Snapshot, Fault> {
         let source = &table.source;
         let key = format!("{:?}\n{:?}\n{:?}\n{:?}", table.format, source.path, source.granted, source.connection.kind);
-        self.slots.current(key, age, |known| self.refresh(table, known)).await
-    }
-
-    async fn refresh(&self, table: &Table, known: Option<Snapshot>) -> Result<Snapshot, Fault> {
-        let connection = &table.source.connection.name;
-        let opened = tokio::time::timeout(self.options.store_timeout, self.open(table, known)).await;
-        let opened = opened
-            .unwrap_or_else(|_| Err(Fault::Unavailable(format!("connection `{connection}` did not answer in time"))));
-        // The next attempt starts from nothing, with secrets read anew.
-        match &opened {
-            Err(Fault::Refused(_)) => {
-                self.stores.forget(connection);
-                self.catalogues.forget(connection).await;
-            }
-            Err(Fault::Unavailable(_)) => self.catalogues.forget(connection).await,
-            _ => {}
-        }
-        opened
-    }
-
-    async fn open(&self, table: &Table, known: Option<Snapshot>) -> Result<Snapshot, Fault> {
-        let connection = &table.source.connection;
-        match (&connection.kind, &table.source.path) {
-            (ConnectionKind::Directory { url, store }, SourcePath::Url(location)) => {
-                let granted = table.source.granted.as_deref();
-                let root = self.stores.table_root(&connection.name, url, store, location)?;
-                let root = self.stores.granted(root, granted)?;
-                // What is known through a store that was closed meanwhile is not known.
-                let known = known.filter(|known| Arc::ptr_eq(&known.root().root, &root.root));
-                match (table.format, known) {
-                    (TableFormat::Iceberg, Some(Snapshot::Iceberg(known))) => {
-                        IcebergTable::open(root, Some(&known)).await.map(Snapshot::Iceberg)
-                    }
-                    (TableFormat::Iceberg, _) => IcebergTable::open(root, None).await.map(Snapshot::Iceberg),
-                    (TableFormat::Delta, Some(Snapshot::Delta(known))) => {
-                        DeltaTable::open(root, Some(&known)).await.map(Snapshot::Delta)
-                    }
-                    (TableFormat::Delta, _) => DeltaTable::open(root, None).await.map(Snapshot::Delta),
-                }
-            }
-            (ConnectionKind::IcebergRest { uri, warehouse, prefix, auth, store }, SourcePath::Table(path)) => {
-                let rest = RestConnection {
-                    name: &connection.name,
-                    uri,
-                    warehouse: warehouse.as_deref(),
-                    prefix: prefix.as_deref(),
-                    auth,
-                    store,
-                };
-                let known = match &known {
-                    Some(Snapshot::Iceberg(known)) => Some(known),
-                    _ => None,
-                };
-                let granted = table.source.granted.as_deref();
-                self.catalogues.table(rest, &self.stores, path, granted, known).await.map(Snapshot::Iceberg)
-            }
-            _ => Err(Fault::Withheld(format!(
-                "connection `{}` is not of the kind that its place needs",
-                connection.name
-            ))),
-        }
+        let newest = |known| Arc::clone(&self.opener).newest(table.format, source.clone(), known);
+        self.slots.current(&key, age, newest).await
     }
 
     /// `seen_from` tells the state of the table whose names and types the columns have, where it is another one.

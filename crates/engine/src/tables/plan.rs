@@ -87,7 +87,7 @@ pub(super) struct EqualityDeletes {
 }
 
 /// How a group of files is scanned.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Layout {
     /// Columns that files have, then columns that are constant in each file.
     pub(super) schema: TableSchema,

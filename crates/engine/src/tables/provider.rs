@@ -49,6 +49,14 @@ impl Snapshot {
         }
     }
 
+    /// The table, if it is one of Iceberg.
+    pub(super) fn iceberg(&self) -> Option<&IcebergTable> {
+        match self {
+            Snapshot::Iceberg(table) => Some(table),
+            Snapshot::Delta(_) => None,
+        }
+    }
+
     /// Snapshot id or version, for people.
     pub(super) fn name(&self) -> String {
         match self {
@@ -99,7 +107,7 @@ impl fmt::Debug for SnapshotProvider {
 }
 
 impl SnapshotProvider {
-    fn root(&self) -> &TableRoot {
+    pub(super) fn root(&self) -> &TableRoot {
         self.snapshot.root()
     }
 

@@ -1,7 +1,7 @@
-//! How data files are read: DataFusion's reader, with page indexes kept beside the footers.
+//! How data files are read: DataFusion's reader, over footers and page indexes that are kept.
 //!
-//! DataFusion asks for footers alone, and then loads a file's page index anew for every scan that has a predicate: one more
-//! read, and a copy of all metadata, for each point query. Asked for both at first, its cache keeps both.
+//! DataFusion's own cache has footers without the page indexes that a scan with a predicate needs, reads one file's as often
+//! as it is asked for at the same time, and is bounded for itself. Here one cache has those of all stores.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,9 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, CachedParquetMetaData};
+use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
 use datafusion::error::Result;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
@@ -19,34 +18,45 @@ use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use moka::future::Cache;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::cache::weight;
 
 /// How many rows a file has by its table's metadata.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowsOfFile(pub(super) u64);
 
+/// What tells a file from all others: its store and path, its length, and when it was written.
+type FileKey = (String, u64, i64);
+
+/// Footers of Parquet files with their page indexes, of all stores together.
+#[derive(Debug, Clone)]
+pub(super) struct Footers(Cache<FileKey, Arc<ParquetMetaData>>);
+
+impl Footers {
+    /// Of at most this many bytes.
+    pub(super) fn new(bytes: u64) -> Self {
+        let weigher = |(path, ..): &FileKey, footer: &Arc<ParquetMetaData>| weight(path.len() + footer.memory_size());
+        Self(Cache::builder().max_capacity(bytes).weigher(weigher).build())
+    }
+}
+
 /// Makes readers of the files of one store.
 #[derive(Debug)]
 pub(super) struct Readers {
-    inner: CachedParquetFileReaderFactory,
+    inner: DefaultParquetFileReaderFactory,
     store: Arc<dyn ObjectStore>,
-    footers: Arc<FileMetadataCache>,
+    /// By which its files are told from those of other stores.
+    name: String,
+    footers: Footers,
 }
 
 impl Readers {
-    /// Readers that keep what they learn of files in `footers`.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, footers: Arc<FileMetadataCache>) -> Self {
-        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&store), Arc::clone(&footers));
-        Self { inner, store, footers }
-    }
-
-    /// Whether the file is known, and known to have no page indexes.
-    fn has_none(&self, file: &PartitionedFile) -> bool {
-        self.footers.get(&file.object_meta.location).is_some_and(|known| {
-            let known = known.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>();
-            known.is_some_and(|known| known.parquet_metadata().offset_index().is_none())
-        })
+    /// Readers that keep what they learn of files in `footers`, where the store has a name of its own.
+    pub(super) fn new(store: Arc<dyn ObjectStore>, name: &str, footers: Footers) -> Self {
+        Self { inner: DefaultParquetFileReaderFactory::new(Arc::clone(&store)), store, name: name.to_owned(), footers }
     }
 }
 
@@ -60,19 +70,21 @@ impl ParquetFileReaderFactory for Readers {
     ) -> Result<Box<dyn AsyncFileReader + Send>> {
         let rows = file.extension::<RowsOfFile>().map(|rows| rows.0);
         let (path, size) = (file.object_meta.location.clone(), file.object_meta.size);
-        let indexes = if self.has_none(&file) { PageIndexPolicy::Skip } else { PageIndexPolicy::Optional };
+        let key = (format!("{}{path}", self.name), size, file.object_meta.last_modified.timestamp_millis());
         let inner = self.inner.create_reader(partition, file, size_hint, metrics)?;
-        Ok(Box::new(Reader { inner, indexes, rows, store: Arc::clone(&self.store), path, size }))
+        let (store, footers) = (Arc::clone(&self.store), self.footers.clone());
+        Ok(Box::new(Reader { inner, rows, store, path, size, key, footers }))
     }
 }
 
 struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
-    indexes: PageIndexPolicy,
     rows: Option<u64>,
     store: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
+    key: FileKey,
+    footers: Footers,
 }
 
 /// Why a file could not be read: stores do not say that it is not as long as it should be.
@@ -82,6 +94,27 @@ async fn explained<T>(read: ParquetResult<T>, store: &dyn ObjectStore, path: &Pa
             Err(ParquetError::General("the file has another length than its table says".into()))
         }
         read => read,
+    }
+}
+
+impl Reader {
+    /// The footer, from the file.
+    async fn read(&mut self, options: &ArrowReaderOptions) -> ParquetResult<Arc<ParquetMetaData>> {
+        let read = self.inner.get_metadata(Some(options)).await;
+        explained(read, self.store.as_ref(), &self.path, self.size).await
+    }
+
+    /// The footer, read by whoever comes first.
+    async fn footer(&mut self, options: &ArrowReaderOptions) -> ParquetResult<Arc<ParquetMetaData>> {
+        let (footers, key) = (self.footers.clone(), self.key.clone());
+        let mut own = None;
+        let read = async { self.read(options).await.map_err(|error| own = Some(error)) };
+        match (footers.0.try_get_with(key, read).await, own) {
+            (Ok(footer), _) => Ok(footer),
+            (Err(_), Some(error)) => Err(error),
+            // Somebody else's reading failed, for a reason that may be theirs.
+            (Err(_), None) => self.read(options).await,
+        }
     }
 }
 
@@ -100,15 +133,13 @@ impl AsyncFileReader for Reader {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        let options = options.cloned().unwrap_or_default().with_page_index_policy(self.indexes);
-        let Self { inner, store, path, size, rows, .. } = self;
+        let options = options.cloned().unwrap_or_default().with_page_index_policy(PageIndexPolicy::Optional);
         async move {
-            let metadata = inner.get_metadata(Some(&options)).await;
-            let metadata = explained(metadata, store.as_ref(), path, *size).await?;
+            let footer = self.footer(&options).await?;
             // Deletes name rows by their numbers, and counts are answered from the table's metadata.
-            let same = rows.is_none_or(|rows| i64::try_from(rows) == Ok(metadata.file_metadata().num_rows()));
+            let same = self.rows.is_none_or(|rows| i64::try_from(rows) == Ok(footer.file_metadata().num_rows()));
             match same {
-                true => Ok(metadata),
+                true => Ok(footer),
                 false => Err(ParquetError::General("the file has another number of rows than its table says".into())),
             }
         }

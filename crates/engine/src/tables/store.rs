@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::execution::object_store::{ObjectStoreRegistry, ObjectStoreUrl};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
@@ -20,10 +18,12 @@ use object_store::path::Path;
 use portcullis_contract::{SecretRef, StoreOptions};
 use url::Url;
 
+use super::TablesOptions;
 use super::bucket::Bucket;
 use super::confined::Confined;
 use super::fault::Fault;
-use super::lent::{Lent, LentKeys};
+use super::lent::{Lender, Lent, LentKeys};
+use super::reader::Footers;
 
 const SCHEME: &str = "portcullis-store";
 
@@ -61,10 +61,10 @@ pub(super) struct Root {
     pub(super) url: ObjectStoreUrl,
     /// The store.
     pub(super) store: Arc<dyn ObjectStore>,
-    /// Footers of Parquet files, keyed by their path in this store.
-    pub(super) footers: Arc<FileMetadataCache>,
+    /// Footers of Parquet files, of this store and all others.
+    pub(super) footers: Footers,
     /// Credentials that a catalogue lends for it.
-    lent: Option<Arc<LentKeys>>,
+    pub(super) lent: Option<Arc<LentKeys>>,
     place: Place,
 }
 
@@ -92,6 +92,15 @@ impl Root {
             Place::Directory { names } => names.last().cloned(),
             Place::Bucket { .. } => None,
         }
+    }
+
+    /// Whether a directory is within it, and not all of it.
+    fn holds(&self, directory: &Path) -> bool {
+        let whole = match &self.place {
+            Place::Directory { .. } => &Path::ROOT,
+            Place::Bucket { prefix, .. } => prefix,
+        };
+        directory != whole && directory.prefix_matches(whole)
     }
 
     /// The path in the store of an absolute URI or file name.
@@ -137,9 +146,30 @@ impl TableRoot {
         Self { root, base, declared: None, store, granted }
     }
 
-    /// The same table, at another directory of the store.
-    pub(super) fn at(&self, base: Path) -> Self {
-        Self::new(Arc::clone(&self.root), base, self.granted.clone())
+    /// The table in the directory `base` of a store of a test.
+    #[cfg(test)]
+    pub(super) fn of_test(store: Arc<dyn ObjectStore>, base: &str) -> Result<Self, Fault> {
+        let place = Place::Bucket { bucket: Bucket::S3("test".to_owned()), prefix: Path::ROOT };
+        let url = ObjectStoreUrl::parse("test://store").map_err(|error| Fault::Internal(error.to_string()))?;
+        let footers = Footers::new(0);
+        let root = Root { connection: "lake".to_owned(), url, store, footers, lent: None, place };
+        Ok(Self::new(Arc::new(root), parse(base)?, None))
+    }
+
+    /// The table whose metadata is in this file of the store: where it lies, and not above what the connection is.
+    pub(super) fn of_metadata(&self, file: &Path) -> Result<Self, Fault> {
+        let directory = parent(file);
+        let directory = if directory.filename() == Some("metadata") { parent(&directory) } else { directory };
+        if !self.root.holds(&directory) {
+            let connection = &self.root.connection;
+            return Err(Fault::Withheld(format!("it is not in a directory of its own in connection `{connection}`")));
+        }
+        Ok(Self::new(Arc::clone(&self.root), directory, self.granted.clone()))
+    }
+
+    /// Whether it is the same directory, reached in the same way, with the same rights.
+    pub(super) fn is(&self, other: &TableRoot) -> bool {
+        Arc::ptr_eq(&self.root, &other.root) && self.directories() == other.directories()
     }
 
     /// The directories that it may read, for keys of caches.
@@ -169,6 +199,11 @@ impl TableRoot {
     }
 }
 
+fn parent(path: &Path) -> Path {
+    let parts: Vec<_> = path.parts().collect();
+    parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
+}
+
 fn parse(path: &str) -> Result<Path, Fault> {
     Path::parse(path.trim_start_matches('/')).map_err(|_| Fault::Corrupt("a file of it has an invalid path".into()))
 }
@@ -191,7 +226,7 @@ fn file_name(uri: &str) -> Option<PathBuf> {
 pub(super) struct Stores {
     mesh_dir: PathBuf,
     pub(super) timeout: Duration,
-    footer_bytes: usize,
+    footers: Footers,
     registry: Arc<Registry>,
     open: Mutex<HashMap<String, Arc<Root>>>,
     opened: AtomicU64,
@@ -199,12 +234,12 @@ pub(super) struct Stores {
 
 impl Stores {
     /// None is opened yet.
-    pub(super) fn new(mesh_dir: PathBuf, timeout: Duration, footer_bytes: usize) -> Self {
-        let mesh_dir = std::path::absolute(&mesh_dir).unwrap_or(mesh_dir);
+    pub(super) fn new(options: &TablesOptions) -> Self {
+        let mesh_dir = std::path::absolute(&options.mesh_dir).unwrap_or_else(|_| options.mesh_dir.clone());
         Self {
             mesh_dir,
-            timeout,
-            footer_bytes,
+            timeout: options.store_timeout,
+            footers: Footers::new(options.cache_bytes),
             registry: Arc::default(),
             open: Mutex::default(),
             opened: AtomicU64::new(0),
@@ -234,20 +269,22 @@ impl Stores {
         Ok(TableRoot::new(root, base, None))
     }
 
-    /// The table directory `location` that a catalogue names, with what it says about reaching the store.
+    /// The table directory `location` that a catalogue names, with what it says about reaching the store, and whom to ask
+    /// for more of that.
     pub(super) fn catalogue_root(
         &self,
         connection: &str,
         options: &StoreOptions,
         location: &str,
         vended: &HashMap<String, String>,
+        lender: Option<Arc<dyn Lender>>,
     ) -> Result<TableRoot, Fault> {
         let Some((bucket @ Bucket::S3(_), key)) = Bucket::of(location) else {
             return Err(Fault::Withheld(format!(
                 "the catalogue of connection `{connection}` names a location that is not in an S3 store"
             )));
         };
-        let root = self.bucket(connection, bucket, "", options, &Lent::by(vended, options), location)?;
+        let root = self.bucket(connection, bucket, "", options, &Lent::by(vended, options, lender), location)?;
         let base = parse(key.trim_end_matches('/'))?;
         if base.parts().next().is_none() {
             let message = format!("the catalogue of connection `{connection}` says that it is a whole bucket");
@@ -298,7 +335,8 @@ impl Stores {
         }
     }
 
-    fn absolute(&self, location: &str) -> PathBuf {
+    /// A file by its name, which may be relative to the mesh directory.
+    pub(super) fn absolute(&self, location: &str) -> PathBuf {
         file_name(location).unwrap_or_else(|| self.mesh_dir.join(location))
     }
 
@@ -345,8 +383,7 @@ impl Stores {
     }
 
     fn root(&self, connection: &str, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>, place: Place) -> Root {
-        let footers: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(self.footer_bytes));
-        Root { connection: connection.to_owned(), url, store, footers, lent: None, place }
+        Root { connection: connection.to_owned(), url, store, footers: self.footers.clone(), lent: None, place }
     }
 
     fn get_or_open(

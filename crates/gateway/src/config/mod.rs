@@ -206,7 +206,8 @@ pub struct Catalogue {
     pub watch: bool,
     /// How long the files must have been quiet before a change is taken up.
     pub watch_delay: Span,
-    /// A table's metadata is looked at again when it is older than this.
+    /// A table's metadata is looked at again before a query may use it when it is older than this, and beside queries
+    /// from half of it on.
     pub refresh_age: Span,
     /// Memory for cached metadata of tables and files.
     pub cache: Size,

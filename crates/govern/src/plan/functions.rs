@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Volatility, WindowUDF,
 };
 
+use super::date_trunc::DateTrunc;
 use crate::wire::wire_type;
 
 /// Left out: they read or write what describes files and fields, not values.
@@ -38,6 +39,10 @@ pub(crate) fn functions() -> &'static Functions {
         scalar: {
             let mut all = by_name(SessionStateDefaults::default_scalar_functions(), |f| (f.name(), f.aliases()));
             all.insert(TypeOf::NAME.to_string(), Arc::new(ScalarUDF::new_from_impl(TypeOf::default())));
+            let date_trunc = Arc::new(ScalarUDF::new_from_impl(DateTrunc::new()));
+            for name in std::iter::once(date_trunc.name()).chain(date_trunc.aliases().iter().map(String::as_str)) {
+                all.insert(name.to_string(), Arc::clone(&date_trunc));
+            }
             all
         },
         higher_order: by_name(SessionStateDefaults::default_higher_order_functions(), |f| (f.name(), f.aliases())),

@@ -3,6 +3,7 @@
 mod access;
 mod aggregate_only;
 mod context;
+mod date_trunc;
 mod display;
 mod frames;
 mod functions;

@@ -30,8 +30,9 @@ fn all_keys() {
     auth: {type: client-credentials, client_id: me, client_secret: {env: S}, scope: ALL, token_uri: 'https://x/token'}
   token: {type: iceberg-rest, uri: 'http://127.0.0.1:8181', auth: {type: bearer, token: {env: T}}}
   open: {type: iceberg-rest, uri: 'http://catalog:8181', auth: {type: none}}
+  sql: {type: iceberg-sql, uri: 'sqlite:/srv/catalog.db', catalog: gold, warehouse: s3a://gold/tables/, store: {region: eu}}
 ";
-    check(text, "lake\ngold\nrest\ntoken\nopen");
+    check(text, "lake\ngold\nrest\ntoken\nopen\nsql");
     let (entries, _) = read(&SourceFile::new("c.yaml", text));
     let Some(Entry::Good(gold)) = entries.get(1) else { panic!() };
     let ConnectionKind::Directory { url, store } = &gold.kind else { panic!() };
@@ -44,6 +45,34 @@ fn all_keys() {
     let client_secret = SecretRef::Env("S".to_owned());
     let (scope, token_uri) = (Some("ALL".to_owned()), Some("https://x/token".to_owned()));
     assert_eq!(*auth, RestAuth::ClientCredentials { client_id: "me".to_owned(), client_secret, scope, token_uri });
+    let Some(Entry::Good(sql)) = entries.get(5) else { panic!() };
+    let ConnectionKind::IcebergSql { file, catalog, warehouse, store } = &sql.kind else { panic!() };
+    assert_eq!((file.as_str(), catalog.as_str(), warehouse.as_str()), ("/srv/catalog.db", "gold", "s3://gold/tables"));
+    assert_eq!(store.region.as_deref(), Some("eu"));
+}
+
+#[test]
+fn an_sql_catalogue_is_a_file_of_sqlite_and_a_directory_of_tables() {
+    for uri in ["postgresql://me:hunter2@db/iceberg", "sqlite:", "sqlite:///catalog.db", "catalog.db"] {
+        check(
+            &format!("connections:\n  a: {{type: iceberg-sql, uri: '{uri}', catalog: c, warehouse: lake}}"),
+            "bad a\nc.yaml:2:31: error[connections-bad-value]: `uri` is not `sqlite:` and a file: relative to the mesh directory, or with one leading `/`",
+        );
+    }
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'sqlite:c.db', catalog: c, warehouse: lake/../x}",
+        "bad a\nc.yaml:2:69: error[connections-bad-value]: a location must not leave its directory with `..`",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'sqlite:c.db'}",
+        "bad a
+         c.yaml:2:6: error[connections-missing-key]: connection `a` has no `catalog`
+         c.yaml:2:6: error[connections-missing-key]: connection `a` has no `warehouse`",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'sqlite:c.db', catalog: c, warehouse: lake, domains: {o: lake/o, h: hr}}",
+        "bad a\nc.yaml:2:99: error[connections-bad-value]: `hr` is not below the connection's `warehouse`",
+    );
 }
 
 #[test]

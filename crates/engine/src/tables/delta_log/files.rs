@@ -12,6 +12,10 @@ use super::{DeltaTable, diagnosis, types, vector};
 use crate::tables::bind::Column;
 use crate::tables::fault::Fault;
 use crate::tables::plan::{Bounds, FilePlan, Layout, PlannedFile, RawFile};
+use crate::tables::store::TableRoot;
+
+/// Fewer files than this are not worth another thread.
+const LEAST_SHARE: usize = 256;
 
 /// All files of the version.
 pub(in crate::tables) async fn plan(table: &DeltaTable, columns: &[Column]) -> Result<FilePlan, Fault> {
@@ -30,15 +34,11 @@ async fn planned(table: &DeltaTable, columns: &[Column]) -> Result<FilePlan, Fau
     let constants: BTreeSet<usize> =
         columns.iter().enumerate().filter(|(_, column)| is_constant(column)).map(|(at, _)| at).collect();
     let layout = Layout::new(columns, &constants, false, table.identity().identity());
-    let planner = Planner { table, columns, constants: &constants, layout: &layout };
     let failed = |error: deltalake::DeltaTableError| Fault::delta(&table.root.root.connection, &error);
-    let mut views = table.snapshot.file_views(table.log.as_ref(), None);
-    let mut files = Vec::new();
-    while let Some(view) = views.try_next().await.map_err(failed)? {
-        files.push(planner.file(&view)?);
-    }
-    drop(views);
-    Ok(FilePlan::new(vec![layout], files, Vec::new()))
+    let views: Vec<LogicalFileView> =
+        table.snapshot.file_views(table.log.as_ref(), None).try_collect().await.map_err(failed)?;
+    let planner = Planner { root: table.root.clone(), columns: columns.to_vec(), constants, layout: layout.clone() };
+    Ok(FilePlan::new(vec![layout], planner.files(views).await?, Vec::new()))
 }
 
 /// Physical names of the top-level columns, by their names.
@@ -49,23 +49,43 @@ fn physical_names(table: &DeltaTable) -> HashMap<String, String> {
         .collect()
 }
 
-struct Planner<'a> {
-    table: &'a DeltaTable,
-    columns: &'a [Column],
-    constants: &'a BTreeSet<usize>,
-    layout: &'a Layout,
+struct Planner {
+    root: TableRoot,
+    columns: Vec<Column>,
+    constants: BTreeSet<usize>,
+    layout: Layout,
 }
 
-impl Planner<'_> {
+impl Planner {
+    /// All files, planned by as many threads as there are cores: their statistics are texts, which take their time.
+    async fn files(self, mut views: Vec<LogicalFileView>) -> Result<Vec<PlannedFile>, Fault> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = views.len().div_ceil(threads).max(LEAST_SHARE);
+        let planner = Arc::new(self);
+        let mut tasks = Vec::with_capacity(threads);
+        while !views.is_empty() {
+            let (planner, part) = (Arc::clone(&planner), views.split_off(views.len().saturating_sub(share)));
+            tasks.push(tokio::task::spawn_blocking(move || {
+                part.iter().map(|view| planner.file(view)).collect::<Result<Vec<_>, Fault>>()
+            }));
+        }
+        let mut files = Vec::new();
+        for part in futures::future::join_all(tasks).await {
+            files.extend(part.map_err(|error| Fault::Internal(format!("a log cannot be planned: {error}")))??);
+        }
+        Ok(files)
+    }
+
     fn file(&self, view: &LogicalFileView) -> Result<PlannedFile, Fault> {
         let broken = |what: &str| Fault::Corrupt(format!("a file of its log has no valid {what}"));
         let stats: Value = match view.stats() {
             Some(text) => serde_json::from_str(&text).map_err(|_| broken("statistics"))?,
             None => Value::Null,
         };
-        let rows = stats.get("numRecords").and_then(Value::as_u64).or(view.num_records().map(|rows| rows as u64));
+        let rows =
+            stats.get("numRecords").and_then(Value::as_u64).or_else(|| view.num_records().map(|rows| rows as u64));
         let deletes = match view.deletion_vector_descriptor() {
-            Some(descriptor) => vec![Arc::new(vector::source(&self.table.root, &descriptor)?)],
+            Some(descriptor) => vec![Arc::new(vector::source(&self.root, &descriptor)?)],
             None => Vec::new(),
         };
         if !deletes.is_empty() && rows.is_none() {
@@ -83,14 +103,14 @@ impl Planner<'_> {
             uri: Arc::from(""),
             parts: Vec::new(),
         };
-        raw.planned(0, self.layout)
+        raw.planned(0, &self.layout)
     }
 
     fn path(&self, view: &LogicalFileView) -> Result<Path, Fault> {
         let path = view.path();
         match path.contains("://") || path.starts_with('/') {
-            true => self.table.root.locate(&path),
-            false => self.table.root.below(&path),
+            true => self.root.locate(&path),
+            false => self.root.below(&path),
         }
     }
 

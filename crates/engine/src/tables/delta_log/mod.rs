@@ -71,6 +71,11 @@ impl DeltaTable {
     /// The newest version of the table in a directory, found from `known` on, if that is given.
     pub(super) async fn open(root: TableRoot, known: Option<&DeltaTable>) -> Result<Self, Fault> {
         if let Some(known) = known
+            && known.is_newest(&root).await?
+        {
+            return Ok(known.clone());
+        }
+        if let Some(known) = known
             && commit_mark(&root, known.version()).await? == known.mark
             && let Ok(snapshot) = Arc::clone(&known.snapshot).update(known.log.engine(None), None).await
         {
@@ -87,6 +92,14 @@ impl DeltaTable {
             }
         };
         Self::new(root, snapshot, log).await
+    }
+
+    /// Whether the table has not moved on, as far as that is seen at once: its commit is as it was, and the next is not
+    /// there.
+    async fn is_newest(&self, root: &TableRoot) -> Result<bool, Fault> {
+        let version = self.version();
+        let found = futures::try_join!(commit_mark(root, version), commit_mark(root, version + 1))?;
+        Ok(matches!(found, (Some(mark), None) if Some(&mark) == self.mark.as_ref()))
     }
 
     async fn new(root: TableRoot, snapshot: Arc<Snapshot>, log: LogStoreRef) -> Result<Self, Fault> {

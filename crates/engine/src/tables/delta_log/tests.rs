@@ -1,10 +1,55 @@
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
 use serde_json::json;
 
+use super::DeltaTable;
 use super::travel::{Log, last_written};
 use super::types::{bounds, partition_value};
+use crate::tables::store::TableRoot;
+use crate::tables::tests::Counting;
+
+#[tokio::test]
+async fn a_table_that_did_not_move_is_asked_for_in_one_round_without_a_reading() {
+    let store = Arc::new(Counting::default());
+    let root = TableRoot::of_test(Arc::clone(&store) as _, "t").unwrap();
+    let commit = async |version: u64, column: &str| {
+        let schema =
+            json!({"type": "struct", "fields": [{"name": column, "type": "long", "nullable": true, "metadata": {}}]});
+        let lines = [
+            json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
+            json!({"metaData": {"id": "t", "format": {"provider": "parquet", "options": {}},
+                "schemaString": schema.to_string(), "partitionColumns": [], "configuration": {}}}),
+        ];
+        let text = lines.map(|line| line.to_string()).join("\n");
+        let path = Path::from(format!("t/_delta_log/{version:020}.json"));
+        store.put(&path, PutPayload::from(text)).await.unwrap();
+    };
+    let column = |table: &DeltaTable| table.snapshot.schema().fields().next().unwrap().name().clone();
+    commit(0, "zero").await;
+    commit(1, "one").await;
+    let first = DeltaTable::open(root.clone(), None).await.unwrap();
+    assert_eq!((first.version(), column(&first)), (1, "one".to_owned()));
+
+    store.counted();
+    let again = DeltaTable::open(root.clone(), Some(&first)).await.unwrap();
+    assert_eq!((again.state(), store.counted()), (first.state(), [0, 2, 0]));
+
+    // Whatever comes next is seen: another version, ...
+    commit(2, "two").await;
+    let second = DeltaTable::open(root.clone(), Some(&first)).await.unwrap();
+    assert_eq!((second.version(), column(&second)), (2, "two".to_owned()));
+    // ... another table in its place, with as many versions or with less.
+    commit(2, "other").await;
+    let other = DeltaTable::open(root.clone(), Some(&second)).await.unwrap();
+    assert_eq!((other.version(), column(&other)), (2, "other".to_owned()));
+    store.delete(&Path::from(format!("t/_delta_log/{:020}.json", 2))).await.unwrap();
+    let fewer = DeltaTable::open(root, Some(&other)).await.unwrap();
+    assert_eq!((fewer.version(), column(&fewer)), (1, "one".to_owned()));
+}
 
 #[test]
 fn bounds_hold_however_the_writer_rounded() {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
+use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile};
 use iceberg::table::Table;
 use iceberg::{Runtime, TableIdent};
 
 use super::{IcebergTable, storage};
 use crate::tables::fault::Fault;
+use crate::tables::store::TableRoot;
 
 /// Manifests by store and path; they never change.
 pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manifest>>;
@@ -39,30 +41,40 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
     let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
     futures::stream::iter(files)
         .map(|file| {
-            let io = &io;
-            async move {
-                if file.key_metadata.is_some() {
-                    return Err(Fault::Withheld("it is encrypted".into()));
-                }
-                // Before the cache is asked, which has the manifests of all tables of the store.
-                let path = table.root.locate(&file.manifest_path)?;
-                let key = format!("{}{path}", table.root.root.url.as_str());
-                let load = async {
-                    let manifest = file.load_manifest(io).await.map_err(failed)?;
-                    // A file that was cut between two of its blocks is one that can be read.
-                    match entries_of(&file).is_none_or(|entries| entries == manifest.entries().len()) {
-                        true => Ok(Arc::new(manifest)),
-                        false => Err(Fault::Corrupt("a manifest of it is not complete".into())),
-                    }
-                };
-                let manifest = cache.try_get_with(key, load).await;
-                let manifest = manifest.map_err(|fault: Arc<Fault>| (*fault).clone().in_file(&file.manifest_path))?;
-                Ok((file.partition_spec_id, manifest))
-            }
+            let one = one(table.root.clone(), io.clone(), cache.clone(), file);
+            // A task for each: to decode one takes longer than to read it.
+            async { tokio::spawn(one).await.map_err(|error| Fault::Internal(error.to_string()))? }
         })
         .buffered(AT_ONCE)
         .try_collect()
         .await
+}
+
+/// A manifest, with the id of its partition spec.
+async fn one(
+    root: TableRoot,
+    io: FileIO,
+    cache: ManifestCache,
+    file: ManifestFile,
+) -> Result<(i32, Arc<Manifest>), Fault> {
+    if file.key_metadata.is_some() {
+        return Err(Fault::Withheld("it is encrypted".into()));
+    }
+    // Before the cache is asked, which has the manifests of all tables of the store.
+    let path = root.locate(&file.manifest_path)?;
+    let key = format!("{}{path}", root.root.url.as_str());
+    let load = async {
+        let manifest = file.load_manifest(&io).await;
+        let manifest = manifest.map_err(|error| Fault::iceberg(&root.root.connection, &error))?;
+        // A file that was cut between two of its blocks is one that can be read.
+        match entries_of(&file).is_none_or(|entries| entries == manifest.entries().len()) {
+            true => Ok(Arc::new(manifest)),
+            false => Err(Fault::Corrupt("a manifest of it is not complete".into())),
+        }
+    };
+    let manifest = cache.try_get_with(key, load).await;
+    let manifest = manifest.map_err(|fault: Arc<Fault>| (*fault).clone().in_file(&file.manifest_path))?;
+    Ok((file.partition_spec_id, manifest))
 }
 
 /// How many entries a manifest has, where its list says so.

@@ -7,6 +7,7 @@ mod metadata;
 mod opaque;
 mod partitions;
 mod rest;
+mod sql;
 mod storage;
 mod travel;
 mod types;
@@ -29,6 +30,7 @@ pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
 pub(super) use partitions::bucket;
 pub(super) use rest::{Catalogues, RestConnection};
+pub(super) use sql::{SqlConnection, table as sql_table};
 
 /// The table property that maps names in files without field ids.
 const NAME_MAPPING: &str = "schema.name-mapping.default";
@@ -44,6 +46,8 @@ pub(super) struct IcebergTable {
     pub(super) version: String,
     /// Types that the library does not know.
     opaque: Arc<Opaque>,
+    /// The number and file of this version, where the name of the next one's follows from it.
+    numbered: Option<(u64, Path)>,
     then: Option<Then>,
 }
 
@@ -59,22 +63,38 @@ impl IcebergTable {
     /// The table at `metadata`, below `root`.
     fn new(mut root: TableRoot, metadata: TableMetadataRef, opaque: Arc<Opaque>, version: String) -> Self {
         root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
-        Self { root, metadata, version, opaque, then: None }
+        Self { root, metadata, version, opaque, numbered: None, then: None }
     }
 
     /// The newest version of the table in a directory, or `known` if that is it.
     pub(super) async fn open(root: TableRoot, known: Option<&IcebergTable>) -> Result<Self, Fault> {
-        let found = current_metadata(&root).await?;
+        if let Some(known) = known
+            && known.is_newest(&root).await?
+        {
+            return Ok(known.clone());
+        }
+        let (found, number) = current_metadata(&root).await?;
         let (version, path) = (mark(&found), found.location);
         if let Some(known) = known.filter(|known| known.version == version) {
             return Ok(known.clone());
         }
         let (metadata, opaque) = metadata::read(&root, &path).await?;
         let root = match is_metadata_file(&root.base) {
-            true => root.at(directory_of(&root.base)),
+            true => root.of_metadata(&path)?,
             false => root,
         };
-        Ok(Self::new(root, metadata, opaque, version))
+        let numbered = number.map(|number| (number, path));
+        Ok(Self { numbered, ..Self::new(root, metadata, opaque, version) })
+    }
+
+    /// Whether the table has not moved on, as far as that is seen at once: this version is as it was, and the next is not
+    /// there.
+    async fn is_newest(&self, root: &TableRoot) -> Result<bool, Fault> {
+        let Some((number, file)) = &self.numbered else { return Ok(false) };
+        let [plain, compressed] = names(number + 1);
+        let [plain, compressed] = [root.below(&plain)?, root.below(&compressed)?];
+        let found = futures::try_join!(head(root, file), head(root, &plain), head(root, &compressed))?;
+        Ok(matches!(found, (Some(found), None, None) if mark(&found) == self.version))
     }
 
     /// The snapshot that is read; none of an empty table.
@@ -129,31 +149,20 @@ fn is_metadata_file(path: &Path) -> bool {
     path.filename().is_some_and(|name| name.ends_with(".metadata.json"))
 }
 
-/// The directory of the table that a metadata file is of.
-fn directory_of(metadata: &Path) -> Path {
-    let directory = parent(metadata);
-    if directory.filename() == Some("metadata") { parent(&directory) } else { directory }
-}
-
-fn parent(path: &Path) -> Path {
-    let parts: Vec<_> = path.parts().collect();
-    parts.iter().take(parts.len().saturating_sub(1)).cloned().collect()
-}
-
 /// The file of the current metadata: what the location itself names, else what `version-hint.text` names or a later
-/// one, else the one with the highest version in the directory.
-async fn current_metadata(root: &TableRoot) -> Result<ObjectMeta, Fault> {
+/// one (which has a number then), else the one with the highest version in the directory.
+async fn current_metadata(root: &TableRoot) -> Result<(ObjectMeta, Option<u64>), Fault> {
     if is_metadata_file(&root.base) {
         let found = root.store.head(&root.base).await;
-        return found.map_err(|error| Fault::store(&root.root.connection, &error));
+        return Ok((found.map_err(|error| Fault::store(&root.root.connection, &error))?, None));
     }
     match hinted(root).await? {
         Some(found) => Ok(found),
-        None => highest(root).await,
+        None => Ok((highest(root).await?, None)),
     }
 }
 
-async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
+async fn hinted(root: &TableRoot) -> Result<Option<(ObjectMeta, Option<u64>)>, Fault> {
     let store = &root.store;
     let failed = |error: object_store::Error| Fault::store(&root.root.connection, &error);
     let hint = match store.get(&root.below("metadata/version-hint.text")?).await {
@@ -168,32 +177,42 @@ async fn hinted(root: &TableRoot) -> Result<Option<ObjectMeta>, Fault> {
         if !name.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')) {
             return Err(gone());
         }
-        let names = [format!("{name}.metadata.json"), format!("{name}.gz.metadata.json")];
+        let names = [format!("metadata/{name}.metadata.json"), format!("metadata/{name}.gz.metadata.json")];
         return match first_of(root, &names).await? {
-            Some(found) => Ok(Some(found)),
+            Some(found) => Ok(Some((found, None))),
             None => Err(gone().in_file(&format!("metadata/{name}.metadata.json"))),
         };
     };
-    let names = |version: u64| [format!("v{version}.metadata.json"), format!("v{version}.gz.metadata.json")];
     let found = first_of(root, &names(version)).await?;
     let mut found = found.ok_or_else(|| gone().in_file(&format!("metadata/v{version}.metadata.json")))?;
     // A writer commits by creating the next version, and renews the hint afterwards.
     while let Some(next) = first_of(root, &names(version + 1)).await? {
         (found, version) = (next, version + 1);
     }
-    Ok(Some(found))
+    Ok(Some((found, Some(version))))
+}
+
+/// The names that a version's file may have.
+fn names(version: u64) -> [String; 2] {
+    [format!("metadata/v{version}.metadata.json"), format!("metadata/v{version}.gz.metadata.json")]
 }
 
 async fn first_of(root: &TableRoot, names: &[String]) -> Result<Option<ObjectMeta>, Fault> {
     for name in names {
-        let path = root.below(&format!("metadata/{name}"))?;
-        match root.store.head(&path).await {
-            Ok(found) => return Ok(Some(found)),
-            Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(Fault::store(&root.root.connection, &error)),
+        let found = head(root, &root.below(name)?).await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+async fn head(root: &TableRoot, path: &Path) -> Result<Option<ObjectMeta>, Fault> {
+    match root.store.head(path).await {
+        Ok(found) => Ok(Some(found)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(Fault::store(&root.root.connection, &error)),
+    }
 }
 
 async fn highest(root: &TableRoot) -> Result<ObjectMeta, Fault> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
 use portcullis_contract::{RestAuth, StoreOptions};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::client::RestClient;
 use super::{IcebergTable, metadata};
 use crate::tables::fault::Fault;
+use crate::tables::lent::Lender;
 use crate::tables::store::Stores;
 
 /// A REST catalogue, as its connection describes it.
@@ -74,13 +76,7 @@ impl Catalogues {
         let catalogue = place.get_or_try_init(|| RestClient::open(connection, stores)).await?;
         let answer = catalogue.table(name, connection.store.access_key_id.is_none()).await?;
         let said: Loaded<IgnoredAny> = serde_json::from_slice(&answer).map_err(|_| catalogue.nonsense())?;
-        if restricts(said.read_restrictions.as_ref()) {
-            return Err(Fault::Withheld(format!(
-                "the catalogue of connection `{}` restricts how it may be read (`read-restrictions`), which the gateway \
-                 does not apply",
-                connection.name
-            )));
-        }
+        unrestricted(&said, connection.name)?;
         let known = known.filter(|known| said.metadata_location.as_ref() == Some(&known.version));
         let (metadata, opaque) = match known {
             Some(known) => (Arc::clone(&known.metadata), Arc::clone(&known.opaque)),
@@ -92,7 +88,14 @@ impl Catalogues {
         };
         // The catalogue may hand out new credentials for the same version.
         let vended = vended(&catalogue.properties, &said, metadata.location());
-        let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), &vended)?;
+        let renewal = Renewal {
+            catalogue: Arc::clone(&place),
+            connection: connection.name.to_owned(),
+            table: name.to_owned(),
+            location: metadata.location().to_owned(),
+        };
+        let lender = Some(Arc::new(renewal) as _);
+        let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), &vended, lender)?;
         let root = stores.granted(root, granted)?;
         Ok(IcebergTable::new(root, metadata, opaque, version))
     }
@@ -107,6 +110,46 @@ impl Catalogues {
     async fn place(&self, connection: RestConnection<'_>) -> Arc<OnceCell<RestClient>> {
         let key = format!("{}\n{connection:?}", connection.name);
         Arc::clone(self.open.lock().await.entry(key).or_default())
+    }
+}
+
+/// Asks the catalogue again for the credentials of a table that is being read.
+#[derive(Debug)]
+struct Renewal {
+    catalogue: Arc<OnceCell<RestClient>>,
+    connection: String,
+    table: String,
+    location: String,
+}
+
+/// Of metadata, where the table is.
+#[derive(Deserialize)]
+struct Place {
+    location: String,
+}
+
+#[async_trait]
+impl Lender for Renewal {
+    async fn lend(&self) -> Result<HashMap<String, String>, Fault> {
+        let catalogue = self.catalogue.get().ok_or_else(|| Fault::Internal("a catalogue was not opened".into()))?;
+        let answer = catalogue.table(&self.table, true).await?;
+        let said: Loaded<Place> = serde_json::from_slice(&answer).map_err(|_| catalogue.nonsense())?;
+        unrestricted(&said, &self.connection)?;
+        match said.metadata.location == self.location {
+            true => Ok(vended(&catalogue.properties, &said, &self.location)),
+            false => Err(Fault::Withheld("it is elsewhere now".into())),
+        }
+    }
+}
+
+/// A table that its catalogue restricts is not read.
+fn unrestricted<M>(said: &Loaded<M>, connection: &str) -> Result<(), Fault> {
+    match restricts(said.read_restrictions.as_ref()) {
+        false => Ok(()),
+        true => Err(Fault::Withheld(format!(
+            "the catalogue of connection `{connection}` restricts how it may be read (`read-restrictions`), which the \
+             gateway does not apply"
+        ))),
     }
 }
 

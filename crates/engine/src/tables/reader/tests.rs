@@ -1,44 +1,103 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::ParquetFileReaderFactory;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
+use datafusion::parquet::errors::Result;
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::Readers;
+use super::{Footers, Readers};
+use crate::tables::tests::Counting;
 
-async fn metadata(readers: &Readers, file: &PartitionedFile) -> Arc<ParquetMetaData> {
-    let mut reader = readers.create_reader(0, file.clone(), None, &ExecutionPlanMetricsSet::new()).unwrap();
-    // As DataFusion's opener asks.
-    let footer = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
-    reader.get_metadata(Some(&footer)).await.unwrap()
-}
-
-#[tokio::test]
-async fn page_indexes_are_kept_beside_footers() {
+async fn store() -> (Arc<Counting>, PartitionedFile) {
     let rows = Arc::new(Int64Array::from_iter_values(0..1000));
     let batch = RecordBatch::try_from_iter([("id", rows as _)]).unwrap();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
-    let (store, path) = (Arc::new(InMemory::new()), Path::from("file.parquet"));
+    let (store, path) = (Arc::new(Counting::default()), Path::from("file.parquet"));
     store.put(&path, bytes.into()).await.unwrap();
     let file = PartitionedFile::from(store.head(&path).await.unwrap());
+    (store, file)
+}
 
-    let footers: Arc<FileMetadataCache> = Arc::new(DefaultCache::new(1 << 20));
-    let readers = Readers::new(Arc::clone(&store) as Arc<dyn ObjectStore>, footers);
-    let first = metadata(&readers, &file).await;
+fn readers(store: &Arc<Counting>, name: &str, footers: &Footers) -> Arc<Readers> {
+    Arc::new(Readers::new(Arc::clone(store) as Arc<dyn ObjectStore>, name, footers.clone()))
+}
+
+async fn metadata(readers: Arc<Readers>, file: PartitionedFile) -> Result<Arc<ParquetMetaData>> {
+    let mut reader = readers.create_reader(0, file, None, &ExecutionPlanMetricsSet::new()).unwrap();
+    // As DataFusion's opener asks.
+    let footer = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Skip);
+    reader.get_metadata(Some(&footer)).await
+}
+
+#[tokio::test]
+async fn page_indexes_are_kept_beside_footers() {
+    let (store, file) = store().await;
+    let footers = Footers::new(1 << 20);
+    let readers = readers(&store, "a", &footers);
+    let first = metadata(Arc::clone(&readers), file.clone()).await.unwrap();
     assert!(first.offset_index().is_some() && first.column_index().is_some());
     // Nothing is left to be read.
-    store.delete(&path).await.unwrap();
-    assert!(Arc::ptr_eq(&first, &metadata(&readers, &file).await));
+    store.delete(&file.object_meta.location).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &metadata(readers, file).await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_footer_is_read_once_by_all_who_ask_at_the_same_time() {
+    let (store, file) = store().await;
+    let footers = Footers::new(1 << 20);
+    metadata(readers(&store, "alone", &footers), file.clone()).await.unwrap();
+    let alone = store.reads.swap(0, Ordering::SeqCst);
+    let shared = readers(&store, "shared", &footers);
+    let asked: Vec<_> = (0..20).map(|_| tokio::spawn(metadata(Arc::clone(&shared), file.clone()))).collect();
+    for asked in asked {
+        asked.await.unwrap().unwrap();
+    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), alone);
+}
+
+#[tokio::test]
+async fn who_waited_for_a_reading_that_failed_reads_again() {
+    let (store, file) = store().await;
+    let shared = readers(&store, "a", &Footers::new(1 << 20));
+    store.failures.store(1, Ordering::SeqCst);
+    let asked: Vec<_> = (0..5).map(|_| tokio::spawn(metadata(Arc::clone(&shared), file.clone()))).collect();
+    let mut failed = 0;
+    for asked in asked {
+        failed += usize::from(asked.await.unwrap().is_err());
+    }
+    assert_eq!(failed, 1);
+}
+
+#[tokio::test]
+async fn footers_of_other_stores_and_of_other_files_in_the_same_place_are_others() {
+    let (store, file) = store().await;
+    let footers = Footers::new(1 << 20);
+    let first = metadata(readers(&store, "a", &footers), file.clone()).await.unwrap();
+    let elsewhere = metadata(readers(&store, "b", &footers), file.clone()).await.unwrap();
+    let mut rewritten = file;
+    rewritten.object_meta.last_modified += std::time::Duration::from_millis(1);
+    let later = metadata(readers(&store, "a", &footers), rewritten).await.unwrap();
+    assert!(!Arc::ptr_eq(&first, &elsewhere) && !Arc::ptr_eq(&first, &later));
+}
+
+#[tokio::test]
+async fn footers_of_all_stores_are_bounded_together() {
+    let (store, file) = store().await;
+    let one = metadata(readers(&store, "a", &Footers::new(1 << 20)), file.clone()).await.unwrap().memory_size() as u64;
+    let footers = Footers::new(one * 3);
+    for name in 0..50 {
+        metadata(readers(&store, &name.to_string(), &footers), file.clone()).await.unwrap();
+    }
+    footers.0.run_pending_tasks().await;
+    assert!(footers.0.weighted_size() <= one * 3 && footers.0.entry_count() > 0, "{:?}", footers.0);
 }

@@ -3,7 +3,7 @@ use object_store::CredentialProvider;
 use super::*;
 
 fn stores(mesh: &FilePath) -> Stores {
-    Stores::new(mesh.to_path_buf(), Duration::from_secs(1), 1000)
+    Stores::new(&TablesOptions { store_timeout: Duration::from_secs(1), ..TablesOptions::new(mesh) })
 }
 
 fn message(fault: Fault) -> String {
@@ -69,13 +69,13 @@ fn keys_of_a_bucket_stay_below_the_prefix() {
     for uri in ["s3://b/lake/t2/f", "s3://b/lakes/f", "s3://other/lake/f", "s3://b/f", "/lake/f", "gs://b/lake/f"] {
         assert!(root.locate(uri).is_err(), "{uri}");
     }
-    let elsewhere = stores.catalogue_root("c", &options, "file:///lake/t", &HashMap::new()).unwrap_err();
+    let elsewhere = stores.catalogue_root("c", &options, "file:///lake/t", &HashMap::new(), None).unwrap_err();
     assert!(message(elsewhere).contains("not in an S3 store"));
-    let whole = stores.catalogue_root("c", &options, "s3://b/", &HashMap::new()).unwrap_err();
+    let whole = stores.catalogue_root("c", &options, "s3://b/", &HashMap::new(), None).unwrap_err();
     assert!(message(whole).contains("a whole bucket"));
     for bucket in ["evil.example#", "evil.example?", "me@evil.example", "evil.example:80", ""] {
         let location = format!("s3://{bucket}/t");
-        let refused = stores.catalogue_root("c", &options, &location, &HashMap::new()).unwrap_err();
+        let refused = stores.catalogue_root("c", &options, &location, &HashMap::new(), None).unwrap_err();
         assert!(message(refused).contains("an impossible name"), "{bucket}");
     }
 }
@@ -91,7 +91,7 @@ fn a_divided_connection_holds_a_table_to_its_domains_directories() {
     };
     let granted = ["s3://b/orders".to_owned(), "s3://b/raw/orders".to_owned(), "s3://other/orders".to_owned()];
     let at = |location: &str| {
-        let root = stores.catalogue_root("c", &options, location, &HashMap::new()).unwrap();
+        let root = stores.catalogue_root("c", &options, location, &HashMap::new(), None).unwrap();
         stores.granted(root, Some(&granted))
     };
     let root = at("s3://b/orders/t").unwrap();
@@ -105,7 +105,7 @@ fn a_divided_connection_holds_a_table_to_its_domains_directories() {
             "{moved}"
         );
     }
-    let own = root.at(Path::parse("orders/u").unwrap());
+    let own = root.of_metadata(&Path::parse("orders/u/metadata/v1.metadata.json").unwrap()).unwrap();
     assert!(own.locate("s3://b/raw/orders/f").is_ok() && own.locate("s3://b/hr/f").is_err());
 }
 
@@ -126,7 +126,10 @@ fn credentials_of_the_platform_are_for_the_platforms_endpoint() {
     let evil = || ("s3.endpoint".to_owned(), "https://evil.example".to_owned());
     let keys = ["s3.access-key-id", "s3.secret-access-key"].map(|name| (name.to_owned(), "vended".to_owned()));
     let client = |options: &StoreOptions, vended: HashMap<String, String>| {
-        format!("{:?}", stores.client("c", &Bucket::S3("b".into()), options, &Lent::by(&vended, options)).unwrap())
+        format!(
+            "{:?}",
+            stores.client("c", &Bucket::S3("b".into()), options, &Lent::by(&vended, options, None)).unwrap()
+        )
     };
     assert!(!client(&own, HashMap::from([evil()])).contains("evil.example"));
     let both = keys.iter().cloned().chain([evil()]).collect();
@@ -156,7 +159,7 @@ async fn lent_credentials_are_renewed_where_they_are_used() {
     };
     let options = StoreOptions { region: Some("eu".into()), ..StoreOptions::default() };
     let open = |location: &str, id: &str, endpoint: &str| {
-        stores.catalogue_root("c", &options, location, &lent(id, endpoint)).unwrap().root
+        stores.catalogue_root("c", &options, location, &lent(id, endpoint), None).unwrap().root
     };
     let first = open("s3://b/t", "one", "https://a.example");
     let again = open("s3://b/t", "two", "https://a.example");
@@ -174,7 +177,7 @@ async fn lent_credentials_are_renewed_where_they_are_used() {
     assert_eq!(used.key_id, "two", "neither another table's nor another host's");
     let own = Some(SecretRef::File("own".into()));
     let options = StoreOptions { access_key_id: own.clone(), secret_access_key: own, ..options.clone() };
-    let plain = stores.catalogue_root("c", &options, "s3://b/t", &lent("five", "https://a.example")).unwrap();
+    let plain = stores.catalogue_root("c", &options, "s3://b/t", &lent("five", "https://a.example"), None).unwrap();
     assert!(plain.root.lent.is_none(), "the connection's own come first");
 }
 

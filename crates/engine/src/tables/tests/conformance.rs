@@ -4,11 +4,12 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::support::{beside_expected, declared, expected_schema, same, skip, tables};
+use super::support::{Columns, beside_expected, declared, declared_in, expected_schema, same, skip, tables};
 use super::{delta, iceberg, java, spark, travel};
 use crate::ErrorKind;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use portcullis_contract::TableFormat::{self, Delta, Iceberg};
+use portcullis_contract::{ConnectionKind, SourcePath, StoreOptions, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
@@ -36,12 +37,14 @@ impl Writer {
 enum Shown {
     /// All rows of these are what the writer reads.
     Equal(&'static [&'static str]),
+    /// The same, of tables that are found through the lake's SQL catalogue.
+    Catalogued(&'static [&'static str]),
     /// Each version of it is what the writer reads of that version.
     Versions(&'static str),
     /// A contract that declares this column of this type is refused with these words.
     Refused(&'static str, &'static str, &'static str),
 }
-use Shown::{Equal, Refused, Versions};
+use Shown::{Catalogued, Equal, Refused, Versions};
 
 type Feature = (&'static str, &'static [(Writer, Shown)]);
 
@@ -86,6 +89,7 @@ const ICEBERG: &[Feature] = &[
         &[(Pyiceberg, Equal(&["respecced"])), (Spark, Equal(&["i_rewritten"]))],
     ),
     ("tables without a snapshot, or without rows", &[(Pyiceberg, Equal(&["empty", "emptied"]))]),
+    ("tables of an SQL catalogue in SQLite", &[(Pyiceberg, Catalogued(&["events", "evolved", "types", "emptied"]))]),
     ("earlier snapshots by id, time, branch and tag", &[(Pyiceberg, Versions("evolving"))]),
     ("other columns of tables with `unknown`, `variant`, `geometry` (version 3)", &[(Java, Equal(&["opaque"]))]),
     (
@@ -183,11 +187,16 @@ pub(super) fn columns_of(lake: &Path, name: &str) -> Vec<(String, String)> {
     schema.fields().iter().map(|field| (field.name().clone(), declaration(field.data_type()))).collect()
 }
 
-async fn is_equal(lake: &Path, format: TableFormat, name: &str) {
+/// A table by its place, or by its name in the lake's catalogue.
+async fn is_equal(lake: &Path, format: TableFormat, name: &str, catalogued: bool) {
     let url = lake.display().to_string();
     let columns = columns_of(lake, name);
     let columns: Vec<(&str, &str)> = columns.iter().map(|(name, of)| (name.as_str(), of.as_str())).collect();
-    let ctx = beside_expected(lake, &declared(&url, name, format, &columns)).await;
+    let table = match catalogued {
+        true => in_catalogue(&url, name, &columns),
+        false => declared(&url, name, format, &columns),
+    };
+    let ctx = beside_expected(lake, &table).await;
     same(&ctx, "select * from {}").await;
     same(&ctx, &format!("select count(*), count(\"{}\") from {{}}", columns[0].0)).await;
     if columns.iter().any(|(name, _)| *name == "id") {
@@ -196,11 +205,28 @@ async fn is_equal(lake: &Path, format: TableFormat, name: &str) {
     }
 }
 
+/// A table of the catalogue that make_iceberg.py keeps.
+fn in_catalogue(lake: &str, name: &str, columns: Columns<'_>) -> Table {
+    let kind = ConnectionKind::IcebergSql {
+        file: format!("{lake}/catalog.db"),
+        catalog: "fixtures".into(),
+        warehouse: lake.into(),
+        store: StoreOptions::default(),
+    };
+    declared_in(kind, SourcePath::Table(format!("t.{name}")), name, Iceberg, columns)
+}
+
 async fn check(writer: Writer, shown: Shown, format: TableFormat, lake: &Path) -> &'static str {
     match shown {
         Equal(names) => {
             for name in names {
-                is_equal(lake, format, name).await;
+                is_equal(lake, format, name, false).await;
+            }
+            "equal"
+        }
+        Catalogued(names) => {
+            for name in names {
+                is_equal(lake, format, name, true).await;
             }
             "equal"
         }

@@ -5,6 +5,7 @@
 mod clouds;
 mod conformance;
 mod corrupt;
+mod counting;
 mod delta;
 mod iceberg;
 mod java;
@@ -13,4 +14,5 @@ mod spark;
 mod support;
 mod travel;
 
-pub(super) use support::declared_in;
+pub(super) use counting::Counting;
+pub(super) use support::{declared_in, iceberg_metadata};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use object_store::CredentialProvider;
 use portcullis_contract::{ConnectionKind, RestAuth, SecretRef, SourcePath, StoreOptions, Table, TableFormat};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -271,4 +272,41 @@ fn credentials_of_the_longest_prefix_are_taken() {
     found.sort();
     let found: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(found, ["s3.access-key-id=close", "s3.endpoint=of all", "s3.region=of the table", "s3.session-token=x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_are_renewed_while_a_query_runs() {
+    let number = Arc::new(Mutex::new((0, "s3://b/t", Value::Null)));
+    let lends = Arc::clone(&number);
+    let stand_in = StandIn::start(move |asked| {
+        if asked.line.contains("/config") {
+            return (200, json!({}));
+        }
+        let mut state = lends.lock().unwrap();
+        state.0 += 1;
+        let mut answer = loaded("string");
+        answer["config"] = json!({"s3.access-key-id": format!("key {}", state.0), "s3.secret-access-key": "s"});
+        answer["metadata"]["location"] = json!(state.1);
+        answer["read-restrictions"] = state.2.clone();
+        (200, answer)
+    })
+    .await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let tables = tables(directory.path());
+    let pinned = tables.pin(&stand_in.table(RestAuth::None, ("v", "string"))).await.unwrap();
+    let lent = Arc::clone(pinned.provider.root().root.lent.as_ref().unwrap());
+    let key = async || lent.get_credential().await.unwrap().key_id.clone();
+    assert_eq!(key().await, "key 1");
+    lent.age();
+    assert_eq!(key().await, "key 2");
+    // Neither those of a table that was moved, nor of one that is restricted now.
+    number.lock().unwrap().1 = "s3://b/elsewhere";
+    lent.age();
+    assert_eq!(key().await, "key 2");
+    *number.lock().unwrap() = (3, "s3://b/t", json!({"required-row-filter": {}}));
+    lent.age();
+    assert_eq!(key().await, "key 2");
+    number.lock().unwrap().2 = Value::Null;
+    lent.age();
+    assert_eq!(key().await, "key 5");
 }
