@@ -14,6 +14,7 @@ mod flight;
 mod keycloak;
 mod kinds;
 mod noninterference;
+mod packaging;
 mod raw_bytes;
 mod seaweed;
 mod shutdown;

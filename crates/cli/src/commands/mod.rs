@@ -6,5 +6,6 @@ pub mod demo;
 pub mod explain;
 pub mod policy;
 pub mod query;
+pub mod ready;
 pub mod serve;
 pub mod user;
