@@ -20,4 +20,5 @@ mod seaweed;
 mod shutdown;
 mod slt;
 mod support;
+mod telemetry;
 mod threats;

@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 pub mod demo;
+pub mod log;
 mod mesh;
 mod output;
 

@@ -37,6 +37,7 @@ mod stream;
 mod system;
 mod tables;
 mod throttle;
+mod trace;
 mod turns;
 mod users;
 mod watch;
@@ -62,4 +63,5 @@ pub use review::{
 pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
+pub use trace::{Trace, TracedStage};
 pub use users::{hash_password, users_json_schema};

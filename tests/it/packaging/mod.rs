@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use crate::support;
 
-/// From the end of `limits.drain` to the end of the process: stopped queries are told why, then their clients.
-const AFTER_DRAIN: Duration = Duration::from_secs(10);
+/// From the end of `limits.drain` to the end of the process: stopped queries are told why, then their clients, then the last traces
+/// are sent.
+const AFTER_DRAIN: Duration = Duration::from_secs(13);
 
 fn packaging(file: &str) -> PathBuf {
     support::root().join("packaging").join(file)
