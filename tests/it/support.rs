@@ -258,6 +258,21 @@ pub fn python() -> Option<PathBuf> {
     tool("PORTCULLIS_PYTHON", "venv/bin/python")
 }
 
+/// The Python of the environment with SQLAlchemy, ibis and Harlequin; other programs of it are beside it.
+pub fn bi_python() -> Option<PathBuf> {
+    tool("PORTCULLIS_BI_PYTHON", "venv-bi/bin/python")
+}
+
+/// The program of tests/clients/go.
+pub fn go_client() -> Option<PathBuf> {
+    tool("PORTCULLIS_GO_CLIENT", "go/client")
+}
+
+/// The `helm` program.
+pub fn helm() -> Option<PathBuf> {
+    tool("PORTCULLIS_HELM", "helm/helm")
+}
+
 /// The `weed` program of SeaweedFS.
 pub fn weed() -> Option<PathBuf> {
     tool("PORTCULLIS_WEED", "venv/bin/weed")

@@ -49,6 +49,11 @@ pub enum Command {
         after_help = "Examples:\n  portcullis serve\n  portcullis --mesh /srv/mesh serve --listen 0.0.0.0:32010 --tls-certificate cert.pem --tls-key key.pem"
     )]
     Serve(ServeArgs),
+    /// Ask the gateway that serves this mesh whether it takes queries, for health checks.
+    #[command(
+        after_help = "Asks /readyz on the HTTP port. Exits with 0 if it is ready; with 1 if it shuts down, cannot write its journal, or does not answer.\n\nExamples:\n  portcullis ready\n  portcullis ready --http 127.0.0.1:32011"
+    )]
+    Ready(ReadyArgs),
     /// Check contracts, connections, policies, their tests, users and configuration.
     #[command(after_help = "Prints `file:line:column: level[code]: message`. Exits with 1 if a finding is an error.")]
     Check(CheckArgs),
@@ -113,6 +118,13 @@ pub struct ServeArgs {
     /// Private key (PEM), instead of `listen.tls_key`.
     #[arg(long, value_name = "FILE", requires = "tls_certificate")]
     pub tls_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReadyArgs {
+    /// The HTTP port to ask, instead of portcullis.toml's `listen.http`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 pub mod demo;
+pub mod log;
 mod mesh;
 mod output;
 
@@ -73,6 +74,7 @@ async fn dispatch(cli: Cli, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     match cli.command {
         Command::Demo(args) => commands::demo::run(mesh, &args, streams).await,
         Command::Serve(args) => commands::serve::run(mesh, args, streams).await,
+        Command::Ready(args) => commands::ready::run(mesh, &args, streams).await,
         Command::Check(args) => commands::check::run(mesh, &args, streams),
         Command::Query(args) => commands::query::run(mesh, &args, streams).await,
         Command::Explain(args) => commands::explain::run(mesh, &args, streams).await,

@@ -3,10 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use portcullis::{FAILED, STACK_BYTES, Streams};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{FilterExt, filter_fn};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
+use portcullis::{FAILED, STACK_BYTES, Streams, log};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Query engines allocate and free many large buffers on many threads; this allocator gives memory back and scales with cores.
@@ -14,11 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    // Our own events only: those of parsers and planners below quote statements and their literals.
-    let ours = filter_fn(|event| event.target().starts_with("portcullis"));
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    tracing_subscriber::registry().with(log.with_filter(filter.and(ours))).init();
+    let lines = log::layer(log::Format::from_env(), log::filter_from_env(), std::io::stderr);
+    tracing_subscriber::registry().with(lines).init();
     std::panic::set_hook(Box::new(|panic| {
         // A panic's text may quote a value of a row; where it happened does not.
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);

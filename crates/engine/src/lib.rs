@@ -21,5 +21,5 @@ pub use exec::{Bound, Engine, EngineLimits, Progress, ScrubbedStream};
 pub use guards::Guard;
 pub use guards::Guards;
 pub use scrub::wire_schema;
-pub use stopwatch::Stopwatch;
+pub use stopwatch::{Stage, Stopwatch, collecting, stages};
 pub use tables::{PinnedTable, Tables, TablesOptions};

@@ -1,6 +1,23 @@
-//! Where the time of a query goes, for who looks after the gateway: one log line of level debug for each stage.
+//! Where the time of a query goes, for who looks after the gateway: one log line of level debug for each stage, and the stages
+//! themselves for who collects them around the work.
 
-use std::time::Instant;
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+tokio::task_local! {
+    static STAGES: RefCell<Vec<Stage>>;
+}
+
+/// A stage that has ended. Its name is a word of this code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// What was done.
+    pub name: &'static str,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
+}
 
 /// Measures one stage after the other.
 #[derive(Debug)]
@@ -15,9 +32,22 @@ impl Stopwatch {
     }
 
     /// A stage has ended, and the next begins.
-    pub fn stage(&mut self, stage: &'static str) {
+    pub fn stage(&mut self, name: &'static str) -> Stage {
         let now = Instant::now();
-        tracing::debug!(stage, us = now.duration_since(self.last).as_micros() as u64);
+        let stage = Stage { name, began: self.last, took: now.duration_since(self.last) };
+        tracing::debug!(stage = name, us = stage.took.as_micros() as u64);
+        STAGES.try_with(|stages| stages.borrow_mut().push(stage)).ok();
         self.last = now;
+        stage
     }
+}
+
+/// Does work of which [`stages`] are wanted.
+pub async fn collecting<T>(work: impl Future<Output = T>) -> T {
+    STAGES.scope(RefCell::default(), work).await
+}
+
+/// Takes the stages that have ended until now in the work that this is called in; none outside of [`collecting`].
+pub fn stages() -> Vec<Stage> {
+    STAGES.try_with(RefCell::take).unwrap_or_default()
 }

@@ -51,8 +51,8 @@ async fn update(
     late: bool,
 ) -> Result<PutResult, Status> {
     if late {
-        let message =
-            "this client takes up cookies of updates too late: run `SET` as a query, or set the session option";
+        let message = "an update can only be a `SET`, because the gateway only reads, and this client takes up an update's cookies too \
+                       late: run `SET` as a query, or set the session option";
         return Err(Status::unimplemented(message));
     }
     let record_count = statement::run_update(gateway, session, statement).await?;

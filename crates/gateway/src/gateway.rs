@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
-use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions};
+use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
 use portcullis_govern::{Defaults, MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
 
 use crate::access::{self, AccessReport};
@@ -181,7 +181,7 @@ impl Gateway {
         sql: &'a str,
         parameters: Option<RecordBatch>,
     ) -> Answer<'a, QueryStream> {
-        pipeline::run(self, session, sql, parameters).boxed()
+        collecting(pipeline::run(self, session, sql, parameters)).boxed()
     }
 
     /// The tables that the session's principal may discover, in order of name; tables of `system` among them.

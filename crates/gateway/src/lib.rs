@@ -39,6 +39,7 @@ mod stream;
 mod system;
 mod tables;
 mod throttle;
+mod trace;
 mod turns;
 mod users;
 mod watch;
@@ -66,5 +67,6 @@ pub use review::{
 pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
+pub use trace::{Trace, TracedStage};
 pub use users::{hash_password, users_json_schema};
 pub use watch::Marks;

@@ -6,13 +6,14 @@
 //! statement that is refused, at whatever stage, has its record before its error is returned. The scrubbing of what leaves
 //! is part of the engine's stream, and the record's end is written by the stream's end, error or drop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::try_join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
-use portcullis_engine::{Engine, Stopwatch};
+use portcullis_engine::{Engine, Stopwatch, stages};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, Verdict, Versions, notices};
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
 use crate::gateway::Gateway;
-use crate::metrics::Metrics;
+use crate::metrics::{Ended, Metrics};
 use crate::parameters;
 use crate::record;
 use crate::refusals::{Refusal, What};
@@ -62,7 +63,7 @@ impl Abandoned<'_> {
 impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
         if !self.came_to_an_end {
-            self.metrics.ended(Status::Cancelled, None, 0, 0);
+            self.metrics.abandoned();
         }
     }
 }
@@ -73,11 +74,12 @@ async fn begin(
     sql: &str,
     bound: Option<RecordBatch>,
 ) -> Result<QueryStream, GatewayError> {
+    let mut clock = Stopwatch::start();
     let turn = match turn(gateway, session).await {
         Ok(turn) => turn,
         Err((what, error)) => return refused(gateway, session, what, error).await,
     };
-    let mut clock = Stopwatch::start();
+    clock.stage("queue");
     let standing = gateway.standing();
     let state = gateway.state();
     let subject = match gateway.subject(&state, session) {
@@ -104,7 +106,10 @@ async fn begin(
     let verdict = govern(gateway.engine(), &state, &statement, &subject, values.clone()).await;
     clock.stage("govern");
     let (plan, decision) = match verdict {
-        Ok(Verdict::Permit(plan, decision)) => (plan, decision),
+        Ok(Verdict::Permit(plan, decision)) => {
+            gateway.metrics().decided("permitted");
+            (plan, decision)
+        }
         Ok(Verdict::Deny(decision)) => return query.refuse_decided(Decided::Denied, &decision).await,
         Ok(Verdict::Undecided(decision)) => return query.refuse_decided(Decided::Undecided, &decision).await,
         Err(error) => return query.refuse(error).await,
@@ -216,6 +221,7 @@ impl<'a> Query<'a> {
             }
         };
         self.record = self.decided(Decided::Permitted, decision, bound.snapshots());
+        let domains = self.domains();
         let schema = if plan.explains().is_some() { explain_schema() } else { bound.schema() };
 
         if let Some(reason) =
@@ -238,7 +244,17 @@ impl<'a> Query<'a> {
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
         let start = Start::new(self.gateway, schema, batches, turn);
-        Ok(QueryStream::new(Start { notices: notices(decision), revoked, ..start }, entry))
+        Ok(QueryStream::new(Start { notices: notices(decision), revoked, domains, ..start }, entry))
+    }
+
+    /// The domains whose usage is counted with this query, if it is to be counted by domain at all.
+    fn domains(&self) -> Vec<String> {
+        if !self.gateway.config().telemetry.domains {
+            return Vec::new();
+        }
+        let names = self.record.tables.iter().filter_map(|table| table.name.split_once('.'));
+        let domains: BTreeSet<&str> = names.map(|(domain, _)| domain).collect();
+        domains.into_iter().map(str::to_owned).collect()
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
@@ -284,6 +300,11 @@ impl<'a> Query<'a> {
         let error = GatewayError::from(decision);
         let wrong = matches!(error.kind, ErrorKind::InvalidArgument | ErrorKind::Unimplemented);
         let outcome = if wrong && outcome == Decided::Denied { Decided::Error } else { outcome };
+        match outcome {
+            Decided::Denied => self.gateway.metrics().decided("denied"),
+            Decided::Undecided => self.gateway.metrics().decided("undecided"),
+            _ => {}
+        }
         self.record = self.decided(outcome, decision, &[]);
         self.refuse_as(outcome, error).await
     }
@@ -297,7 +318,8 @@ impl<'a> Query<'a> {
         let status = if denied { Status::Denied } else { Status::Error };
         tracing::info!(query = %id, ?status, error = error.kind.as_str(), "query refused");
         entry.complete(Outcome { error_kind: Some(error.kind.as_str().to_owned()), ..Outcome::of(status) });
-        self.gateway.metrics().ended(status, Some(&error), 0, 0);
+        let stages = stages();
+        self.gateway.metrics().ended(Ended { query_id: &id, status, error: Some(&error), rows: 0, bytes: 0, stages });
         Err(error)
     }
 }

@@ -9,14 +9,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::Stream;
 use portcullis_audit::{OpenEntry, Outcome, Status};
-use portcullis_engine::Stopwatch;
+use portcullis_engine::{Stage, Stopwatch, stages};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
-use crate::metrics::Metrics;
+use crate::metrics::{Ended, Metrics};
 use crate::turns::{self, Turn};
 
 /// Ends when the rows may not go on.
@@ -32,6 +32,8 @@ pub(crate) struct Start {
     pub revoked: Revoked,
     pub bounds: Bounds,
     pub metrics: Arc<Metrics>,
+    /// The domains whose usage is counted.
+    pub domains: Vec<String>,
     /// True once nothing may run any longer.
     pub ended: watch::Receiver<bool>,
 }
@@ -47,7 +49,8 @@ impl Start {
         };
         let revoked = Box::pin(std::future::pending());
         let metrics = Arc::clone(gateway.metrics());
-        Start { schema, batches, turn, notices: Vec::new(), revoked, bounds, metrics, ended: gateway.ended() }
+        let (notices, domains) = (Vec::new(), Vec::new());
+        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended: gateway.ended() }
     }
 }
 
@@ -90,6 +93,9 @@ struct Open {
     rows: u64,
     bytes: u64,
     clock: Stopwatch,
+    /// Those before the rows.
+    stages: Vec<Stage>,
+    domains: Vec<String>,
     began: Instant,
     _turn: Turn,
 }
@@ -98,10 +104,11 @@ impl QueryStream {
     /// A stream whose audit entry is on the disk; there is no other way to make one. Must be called within a Tokio
     /// runtime.
     pub(crate) fn new(start: Start, entry: OpenEntry) -> QueryStream {
-        let Start { schema, batches, turn, notices, revoked, bounds, metrics, ended } = start;
+        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended } = start;
         let query_id = entry.query_id().to_owned();
         let began = Instant::now();
-        let open = Some(Open { entry, rows: 0, bytes: 0, clock: Stopwatch::start(), began, _turn: turn });
+        let (clock, stages) = (Stopwatch::start(), stages());
+        let open = Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, _turn: turn });
         let running = Arc::new(Mutex::new(Running {
             query_id: query_id.clone(),
             batches,
@@ -140,10 +147,11 @@ impl QueryStream {
 
 impl Running {
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, mut clock, began, .. }) = self.open.take() {
-            clock.stage("execute");
-            self.metrics.ended(status, error, rows, bytes);
+        if let Some(Open { entry, rows, bytes, mut clock, mut stages, domains, began, .. }) = self.open.take() {
+            stages.push(clock.stage("execute"));
             self.metrics.took(began.elapsed());
+            self.metrics.used(&domains, rows, bytes, began.elapsed());
+            self.metrics.ended(Ended { query_id: &self.query_id, status, error, rows, bytes, stages });
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });

@@ -1,5 +1,5 @@
-//! What tests need besides Rust, in a cache outside of the clone: a Python environment with the clients and SeaweedFS,
-//! the JDBC driver, Keycloak, and stand-ins of two clouds.
+//! What tests need besides Rust, in a cache outside of the clone: two Python environments (the clients and SeaweedFS; what
+//! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, and stand-ins of two clouds.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +16,7 @@ const KEYCLOAK: Artifact = ("org.keycloak:keycloak-quarkus-dist:26.4.0:tar.gz", 
 
 const AZURITE: &str = "azurite@3.35.0";
 const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
+const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 
 /// What is there, as tests look for it, and what is not.
 #[derive(Debug, Default)]
@@ -58,6 +59,16 @@ pub fn set_up() -> Result<Tools> {
         }
         Err(error) => tools.missing.push(format!("Python clients and SeaweedFS ({error:#})")),
     }
+    let bi = || venv(&cache.join("venv-bi"), &root().join("tests/requirements-bi.txt"), &[]);
+    for (variable, what, set_up) in [
+        ("PORTCULLIS_BI_PYTHON", "SQLAlchemy, ibis and Harlequin", &bi as &dyn Fn() -> Result<PathBuf>),
+        ("PORTCULLIS_GO_CLIENT", "Go's clients", &|| go_client(&cache)),
+    ] {
+        match set_up() {
+            Ok(program) => tools.variables.push((variable, program)),
+            Err(error) => tools.missing.push(format!("{what} ({error:#})")),
+        }
+    }
     for (artifact, directory, variable, what) in [
         (JDBC, "jdbc", "PORTCULLIS_JDBC_JAR", "the JDBC driver"),
         (KEYCLOAK, "keycloak", "PORTCULLIS_KEYCLOAK", "Keycloak"),
@@ -69,7 +80,8 @@ pub fn set_up() -> Result<Tools> {
     }
     for (what, program, set_up) in [
         ("azurite", "azurite/node_modules/.bin/azurite-blob", azurite as fn(&Path) -> Result<()>),
-        ("fake-gcs-server", "gcs/fake-gcs-server", fake_gcs),
+        ("fake-gcs-server", "gcs/fake-gcs-server", |cache| go_install(FAKE_GCS, &cache.join("gcs"))),
+        ("Helm", "helm/helm", |cache| go_install(HELM, &cache.join("helm"))),
     ] {
         if !cache.join(program).exists()
             && let Err(error) = set_up(&cache)
@@ -77,8 +89,13 @@ pub fn set_up() -> Result<Tools> {
             tools.missing.push(format!("{what} ({error:#})"));
         }
     }
-    if !exists("javac", "-version") {
-        tools.missing.push("Java (no `javac`: install a JDK, 17 or newer)".to_string());
+    for (program, argument, what) in [
+        ("javac", "-version", "Java (no `javac`: install a JDK, 17 or newer)"),
+        ("tmux", "-V", "a terminal for Harlequin (no `tmux`)"),
+    ] {
+        if !exists(program, argument) {
+            tools.missing.push(what.to_string());
+        }
     }
     Ok(tools)
 }
@@ -111,8 +128,16 @@ fn azurite(cache: &Path) -> Result<()> {
     run(Command::new("npm").args(npm).current_dir(directory))
 }
 
-fn fake_gcs(cache: &Path) -> Result<()> {
-    run(Command::new("go").args(["install", FAKE_GCS]).env("GOBIN", cache.join("gcs")).current_dir(cache))
+fn go_install(package: &str, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    run(Command::new("go").args(["install", package]).env("GOBIN", to).current_dir(to))
+}
+
+/// The program of tests/clients/go. Always built: where nothing changed, Go sees so in a moment.
+fn go_client(cache: &Path) -> Result<PathBuf> {
+    let client = cache.join("go/client");
+    run(Command::new("go").args(["build", "-o"]).arg(&client).arg(".").current_dir(root().join("tests/clients/go")))?;
+    Ok(client)
 }
 
 fn fetch((artifact, name): Artifact, directory: &Path) -> Result<PathBuf> {

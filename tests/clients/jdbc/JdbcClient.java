@@ -14,6 +14,8 @@ import java.util.*;
 public class JdbcClient {
   private static final String ROWS =
       "SELECT order_id, customer_id, region, quantity, amount FROM orders.order_events ORDER BY order_id LIMIT 20";
+  private static final String ENDLESS =
+      "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e";
   private static final String TIMES =
       "SELECT arrow_cast('2024-03-31T01:30:00.123456', 'Timestamp(Microsecond, Some(\"+00:00\"))') AS instant,"
           + " arrow_cast('2024-03-31T01:30:00.123456', 'Timestamp(Microsecond, None)') AS local,"
@@ -55,6 +57,11 @@ public class JdbcClient {
       errors(connection);
       facts.put("all_rows", count(connection.createStatement().executeQuery("SELECT * FROM orders.order_events")));
     }
+    try (Connection connection = DriverManager.getConnection(url); Statement statement = connection.createStatement()) {
+      statement.execute("SET schema = 'orders'");
+      facts.put("session", rows(statement.executeQuery(ROWS.replace("orders.", ""))));
+      facts.put("cancelled", cancelled(statement));
+    }
     // With `catalog` the driver sets a session option; it fails in its own close() afterwards.
     Connection withCatalog = DriverManager.getConnection(url + "&catalog=mesh");
     facts.put("with_catalog", rows(withCatalog.createStatement().executeQuery("SELECT 1 AS one")));
@@ -62,6 +69,18 @@ public class JdbcClient {
       DriverManager.getConnection(url + "&catalog=other");
     } catch (SQLException error) {
       facts.put("other_catalog", "refused");
+    }
+  }
+
+  /** Cancels a long result after its first row, and reads on. */
+  private static String cancelled(Statement statement) throws SQLException {
+    try (ResultSet set = statement.executeQuery(ENDLESS)) {
+      set.next();
+      statement.cancel();
+      while (set.next()) {}
+      return "the result ended as if it were whole";
+    } catch (SQLException error) {
+      return text(error);
     }
   }
 
@@ -196,7 +215,11 @@ public class JdbcClient {
 
   private void errors(Connection connection) {
     Map<String, String> statements =
-        Map.of("unparsable", "SELEKT 1", "no_column", "SELECT nothing FROM orders.order_events", "refused", "DROP TABLE x");
+        Map.of(
+            "unparsable", "SELEKT 1",
+            "no_column", "SELECT nothing FROM orders.order_events",
+            "no_table", "SELECT * FROM orders.nowhere",
+            "refused", "DROP TABLE x");
     statements.forEach(
         (name, sql) -> {
           try (Statement statement = connection.createStatement()) {

@@ -15,6 +15,7 @@ import polars
 from adbc_driver_flightsql import DatabaseOptions
 
 SQL = "SELECT order_id, customer_id, region, quantity, amount FROM orders.order_events ORDER BY order_id LIMIT 20"
+ENDLESS = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e"
 BERLIN = datetime.timezone(datetime.timedelta(hours=2))
 
 # What is bound, the type it is cast to, and what must come back.
@@ -31,8 +32,8 @@ PARAMETERS = [
 ]
 
 
-def connect(address, user, password, purpose):
-    options = {"username": user, "password": password}
+def connect(address, user, password, purpose, **more):
+    options = {"username": user, "password": password, **more}
     if purpose:
         options[DatabaseOptions.RPC_CALL_HEADER_PREFIX.value + "purpose"] = purpose
     warnings.filterwarnings("ignore", message="Cannot disable autocommit")
@@ -99,6 +100,7 @@ def main(address, user, purpose=None):
         refused = {
             "refused": "DELETE FROM orders.order_events",
             "unparsable": "SELEKT 1",
+            "no_table": "SELECT * FROM orders.nowhere",
             "set_without_cookies": "SET purpose = 'fraud'",
         }
         for name, sql in refused.items():
@@ -106,6 +108,22 @@ def main(address, user, purpose=None):
                 cursor.execute(sql)
             except flightsql.Error as error:
                 facts[name] = str(error)
+
+    cookies = {DatabaseOptions.WITH_COOKIE_MIDDLEWARE.value: "true"}
+    with connect(address, user, user, purpose, **cookies) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        cursor.execute("SET schema = 'orders'")
+        cursor.execute(SQL.replace("orders.", ""))
+        facts["session"] = [[str(value) for value in row] for row in cursor.fetchall()]
+        cursor.execute(ENDLESS)
+        reader = cursor.fetch_record_batch()
+        reader.read_next_batch()
+        cursor.adbc_cancel()
+        try:
+            for _ in reader:
+                pass
+        except (flightsql.Error, OSError) as error:
+            facts["cancelled"] = f"{type(error).__name__}: {error}"
     print(json.dumps(facts))
 
 

@@ -9,6 +9,7 @@ import sys
 import pyarrow as pa
 import pyarrow.flight as flight
 
+ENDLESS = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e"
 SQL = "SELECT order_id, customer_id, region, quantity, amount FROM orders.order_events ORDER BY order_id LIMIT 20"
 
 
@@ -86,6 +87,17 @@ def main(address, user, purpose=None):
             client.get_flight_info(statement(sql), options)
         except (flight.FlightError, pa.ArrowException) as error:
             facts[name] = str(error)
+
+    reader = client.do_get(client.get_flight_info(statement(ENDLESS), options).endpoints[0].ticket, options)
+    reader.read_chunk()
+    reader.cancel()
+    try:
+        while True:
+            reader.read_chunk()
+    except StopIteration:
+        facts["cancelled"] = "the result ended as if it were whole"
+    except (flight.FlightError, pa.ArrowException) as error:
+        facts["cancelled"] = f"{type(error).__name__}: {error}"
     print(json.dumps(facts))
 
 

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod login;
 pub mod policy;
 pub mod query;
+pub mod ready;
 pub mod serve;
 pub mod token;
 pub mod user;

@@ -3,16 +3,21 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_contract::Level;
 use portcullis_flight::TlsConfig;
 use portcullis_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::args::ServeArgs;
 use crate::mesh::{Failure, configuration};
 use crate::{OK, Streams};
+
+/// How long the traces that are left at the end may take.
+const LAST_TRACES: Duration = Duration::from_secs(3);
 
 pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let mut config = configuration(mesh)?;
@@ -41,7 +46,23 @@ pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Res
         // Until the process ends: that it drains is to be seen.
         tokio::spawn(portcullis_http::serve(Arc::clone(&gateway), http));
     }
-    until_stopped(gateway, listener, tls).await
+    let traces = traces(&gateway)?;
+    let stopped = until_stopped(Arc::clone(&gateway), listener, tls).await;
+    gateway.metrics().end_traces();
+    if let Some(traces) = traces {
+        tokio::time::timeout(LAST_TRACES, traces).await.ok();
+    }
+    stopped
+}
+
+/// Sends traces, if there is a collector.
+fn traces(gateway: &Gateway) -> Result<Option<JoinHandle<()>>, Failure> {
+    let Some(address) = &gateway.config().telemetry.otlp else { return Ok(None) };
+    let collector =
+        portcullis_otlp::collector(address).map_err(|error| Failure::failed(format!("`telemetry.otlp`: {error}")))?;
+    let metrics = Arc::clone(gateway.metrics());
+    let traces = metrics.traces(portcullis_otlp::WAITING);
+    Ok(Some(tokio::spawn(portcullis_otlp::export(collector, traces, metrics))))
 }
 
 /// Takes the address before anything else is done with it.

@@ -44,6 +44,8 @@ pub struct Config {
     pub audit: Audit,
     /// The log.
     pub log: Log,
+    /// What is told of queries, beside the log, to who runs the gateway.
+    pub telemetry: Telemetry,
     /// Keys, by reference.
     pub secrets: Secrets,
     /// Contracts, connections and policies.
@@ -168,6 +170,17 @@ pub struct Log {
     /// Whether errors of queries are logged with all that they quote: values of rows, hidden ones too. For finding a
     /// fault, where only those read the log who may see all data.
     pub values: bool,
+}
+
+/// What is told of queries, beside the log, to who runs the gateway. Never a statement, a value, or who asked.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// Address of an OpenTelemetry collector (OTLP over gRPC, `http://host:4317`, in the platform's own network) that is sent
+    /// a trace of each query; without it, there are no traces.
+    pub otlp: Option<String>,
+    /// Whether `/metrics` counts usage by domain, too. That tells the names of domains to who can read the HTTP port.
+    pub domains: bool,
 }
 
 /// Keys, by reference. A key has at least 32 bytes. Without a reference, one is generated into `keys_dir`.

@@ -1,0 +1,51 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::{Duration, SystemTime};
+
+use portcullis_gateway::{Trace, TracedStage};
+
+use crate::message::ExportRequest;
+
+fn trace() -> Trace {
+    let stage = |name, after, took| TracedStage {
+        name,
+        after: Duration::from_micros(after),
+        took: Duration::from_micros(took),
+    };
+    Trace {
+        query_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        began: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
+        took: Duration::from_millis(5),
+        outcome: "error",
+        error: Some("internal"),
+        rows: 7,
+        bytes: 512,
+        stages: vec![stage("parse", 0, 100), stage("govern", 100, 900)],
+    }
+}
+
+#[test]
+fn a_span_for_the_query_and_one_for_each_stage_below_it() {
+    let request = ExportRequest::of(&[trace()]);
+    let spans = &request.resource_spans[0].scope_spans[0].spans;
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["query", "parse", "govern"]);
+    let id = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes();
+    assert!(spans.iter().all(|span| span.trace_id == id && span.span_id.len() == 8));
+    assert!(spans[1..].iter().all(|span| span.parent_span_id == spans[0].span_id));
+    assert!(spans[0].parent_span_id.is_empty());
+    assert_ne!(spans[1].span_id, spans[2].span_id);
+    let times = |at: usize| (spans[at].start_time_unix_nano, spans[at].end_time_unix_nano);
+    assert_eq!(times(0), (1_000_000_000, 1_005_000_000));
+    assert_eq!(times(2), (1_000_100_000, 1_001_000_000));
+    assert_eq!(spans[0].status.as_ref().unwrap().code, 2);
+}
+
+#[tokio::test]
+async fn only_addresses_of_collectors_are_taken() {
+    crate::collector("http://127.0.0.1:4317").unwrap();
+    for address in ["https://collector:4317", "127.0.0.1:4317", "http://", "unix:/run/x"] {
+        let error = crate::collector(address).map(drop).unwrap_err().to_string();
+        assert_eq!(error, format!("`{address}` is no address of a collector: write `http://host:port`"));
+    }
+}

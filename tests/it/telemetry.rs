@@ -1,0 +1,264 @@
+//! What is told to who runs the gateway: metrics, the dashboard made of them, traces, logs. None of it tells what was asked, or by whom.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use portcullis_gateway::Gateway;
+use portcullis_otlp::{EXPORT, ExportRequest, ExportResponse};
+use prost::Message;
+use regex::Regex;
+use tonic::body::Body;
+use tonic::codegen::http::{Request as Http, Response as Answer};
+use tonic::codegen::{BoxFuture, Service};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+
+use crate::support::{self, block_on};
+
+const DENIED: &str = "SELECT name FROM customers.customer_profiles WHERE customer_id = 'literal-of-petra'";
+const ANSWERED: &str =
+    "SELECT customer_id, region FROM orders.order_events WHERE region <> 'literal-of-ana' ORDER BY order_id LIMIT 7";
+/// What must not be told: literals, values, names of people, tables and columns.
+const UNTOLD: [&str; 10] =
+    ["literal", "SELECT", "ana", "petra", "fraud", "order_events", "customer", "region", "EU", "127.0.0.1"];
+
+/// A gateway with a configuration of its own that has answered, refused and failed.
+fn asked(telemetry: &str, before: impl FnOnce(&Arc<Gateway>)) -> (tempfile::TempDir, Arc<Gateway>) {
+    let mesh = support::copy_of_mesh();
+    std::fs::write(mesh.path().join("portcullis.toml"), telemetry).unwrap();
+    let gateway = block_on(support::open(mesh.path())).unwrap();
+    before(&gateway);
+    let ana = support::session(&gateway, "ana", None);
+    assert_eq!(
+        block_on(support::rows(&gateway, &ana, ANSWERED)).unwrap().1.iter().map(|b| b.num_rows()).sum::<usize>(),
+        7
+    );
+    block_on(support::rows(&gateway, &support::session(&gateway, "petra", None), DENIED)).unwrap_err();
+    block_on(support::rows(&gateway, &ana, "SELECT 'literal' FROM nowhere.at_all")).unwrap_err();
+    (mesh, gateway)
+}
+
+/// Names as Prometheus has them: of a histogram, three.
+fn exported(metrics: &str) -> BTreeSet<String> {
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let names = |(name, kind): (&str, &str)| match kind {
+        "histogram" => ["_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")).to_vec(),
+        _ => vec![name.to_owned()],
+    };
+    types.flat_map(names).collect()
+}
+
+fn named(text: &str) -> BTreeSet<String> {
+    Regex::new("portcullis_[a-z_]*[a-z]").unwrap().find_iter(text).map(|name| name.as_str().to_owned()).collect()
+}
+
+#[test]
+fn the_dashboard_and_the_documentation_name_the_metrics_that_there_are() {
+    let exported = exported(&support::gateway().metrics_text());
+    let read = |file: &str| std::fs::read_to_string(support::root().join(file)).unwrap();
+    let dashboard = read("docs/grafana/portcullis.json");
+    let panels: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    assert!(panels["panels"].as_array().unwrap().len() > 20);
+    let shown = named(&dashboard);
+    assert_eq!(shown.difference(&exported).collect::<Vec<_>>(), Vec::<&String>::new(), "metrics that there are not");
+    assert_eq!(exported.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new(), "metrics that no panel shows");
+    let lines = read("docs/operations.md");
+    let table: String = lines.lines().filter(|line| line.starts_with("| `portcullis_")).collect();
+    let family = |name: &String| {
+        let ends = ["_bucket", "_sum", "_count"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    assert_eq!(named(&table), exported.iter().map(family).collect());
+}
+
+#[test]
+fn stages_decisions_and_usage_are_counted() {
+    let count = |metrics: &str, line: &str| -> f64 {
+        let found = metrics.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        found.unwrap_or_else(|| panic!("{line}: {metrics}")).parse().unwrap()
+    };
+    let metrics = asked("", |_| ()).1.metrics_text();
+    assert_eq!(count(&metrics, "portcullis_decisions_total{decision=\"permitted\"}"), 1.0);
+    assert_eq!(count(&metrics, "portcullis_decisions_total{decision=\"denied\"}"), 1.0);
+    for (stage, times) in [("queue", 3.0), ("parse", 3.0), ("govern", 3.0), ("physical_plan", 1.0), ("execute", 1.0)] {
+        assert_eq!(count(&metrics, &format!("portcullis_stage_seconds_count{{stage=\"{stage}\"}}")), times, "{stage}");
+    }
+    assert!(!metrics.contains("{domain="), "usage by domain is told only where it is asked for");
+    let metrics = asked("[telemetry]\ndomains = true\n", |_| ()).1.metrics_text();
+    assert_eq!(count(&metrics, "portcullis_domain_queries_total{domain=\"orders\"}"), 1.0);
+    assert_eq!(count(&metrics, "portcullis_domain_rows_total{domain=\"orders\"}"), 7.0);
+    assert!(count(&metrics, "portcullis_domain_seconds_total{domain=\"orders\"}") > 0.0);
+    assert!(!metrics.contains("customers"), "what was denied is nobody's usage: {metrics}");
+}
+
+/// A collector that keeps what it is sent.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<ExportRequest>>>);
+
+impl NamedService for Collector {
+    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+}
+
+impl UnaryService<ExportRequest> for Collector {
+    type Response = ExportResponse;
+    type Future = BoxFuture<Response<ExportResponse>, Status>;
+
+    fn call(&mut self, request: Request<ExportRequest>) -> Self::Future {
+        self.0.lock().unwrap().push(request.into_inner());
+        Box::pin(async { Ok(Response::new(ExportResponse {})) })
+    }
+}
+
+impl Service<Http<Body>> for Collector {
+    type Response = Answer<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Answer<Body>, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Http<Body>) -> Self::Future {
+        assert_eq!(request.uri().path(), EXPORT);
+        let service = self.clone();
+        let codec: ProstCodec<ExportResponse, ExportRequest> = ProstCodec::default();
+        Box::pin(async move { Ok(Grpc::new(codec).unary(service, request).await) })
+    }
+}
+
+/// Collects what is sent to an address.
+fn collect(listener: tokio::net::TcpListener) -> Collector {
+    let collector = Collector::default();
+    let serving = tonic::transport::Server::builder().add_service(collector.clone());
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    support::runtime().spawn(async move { serving.serve_with_incoming(incoming).await.unwrap() });
+    collector
+}
+
+fn export(gateway: &Arc<Gateway>, address: std::net::SocketAddr) -> tokio::task::JoinHandle<()> {
+    let metrics = Arc::clone(gateway.metrics());
+    let _within = support::runtime().enter();
+    let collector = portcullis_otlp::collector(&format!("http://{address}")).unwrap();
+    let traces = metrics.traces(portcullis_otlp::WAITING);
+    support::runtime().spawn(portcullis_otlp::export(collector, traces, metrics))
+}
+
+#[test]
+fn traces_have_a_span_for_each_stage_and_nothing_of_what_was_asked() {
+    let listener = block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let collector = collect(listener);
+    let mut exporting = None;
+    let (mesh, gateway) = asked("", |gateway| exporting = Some(export(gateway, address)));
+    gateway.metrics().end_traces();
+    block_on(exporting.unwrap()).unwrap();
+
+    let requests = collector.0.lock().unwrap();
+    let spans: Vec<_> = requests
+        .iter()
+        .flat_map(|request| &request.resource_spans)
+        .flat_map(|r| &r.scope_spans)
+        .flat_map(|s| &s.spans)
+        .collect();
+    let queries: Vec<_> = spans.iter().filter(|span| span.parent_span_id.is_empty()).collect();
+    assert_eq!(queries.len(), 3);
+    assert_eq!(queries.iter().map(|span| span.status.as_ref().unwrap().code).collect::<Vec<_>>(), [1, 2, 2]);
+    let below: Vec<&str> = spans
+        .iter()
+        .filter(|span| span.trace_id == queries[0].trace_id && span.parent_span_id == queries[0].span_id)
+        .map(|span| span.name.as_str())
+        .collect();
+    for stage in [
+        "queue",
+        "parse",
+        "govern",
+        "pin",
+        "bind",
+        "optimise",
+        "physical plan",
+        "verify physical plan",
+        "record",
+        "execute",
+    ] {
+        assert!(below.contains(&stage), "{stage}: {below:?}");
+    }
+    let of_a_query = |span: &&&portcullis_otlp::Span| span.trace_id == queries[0].trace_id;
+    for span in spans.iter().filter(of_a_query) {
+        assert!(span.start_time_unix_nano >= queries[0].start_time_unix_nano, "{}", span.name);
+        assert!(span.end_time_unix_nano <= queries[0].end_time_unix_nano, "{}", span.name);
+    }
+    // The trace's id is the query's, as the client and the journal have it.
+    let journal = mesh.path().join(".portcullis/audit");
+    let entries = portcullis_audit::search(&journal, &portcullis_audit::Query::default()).unwrap();
+    let recorded: BTreeSet<String> = entries.map(|entry| entry.unwrap().begin.query_id).collect();
+    let hex = |id: &Vec<u8>| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(queries.iter().map(|span| hex(&span.trace_id)).collect::<BTreeSet<_>>(), recorded);
+    for request in requests.iter() {
+        let bytes = request.encode_to_vec();
+        let text = String::from_utf8_lossy(&bytes);
+        // Ids are random: only whole words count.
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').collect();
+        for untold in UNTOLD {
+            assert!(!words.contains(untold), "`{untold}` is told: {text}");
+        }
+        assert!(!text.contains("literal"), "{text}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_away_costs_traces_only() {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let mut exporting = None;
+    let (_mesh, gateway) = asked("", |gateway| exporting = Some(export(gateway, address)));
+    gateway.metrics().end_traces();
+    block_on(async { tokio::time::timeout(Duration::from_secs(120), exporting.unwrap()).await.unwrap().unwrap() });
+    assert!(gateway.metrics_text().contains("portcullis_traces_lost_total 3\n"), "{}", gateway.metrics_text());
+    // Nobody takes them: one waits, the others are lost.
+    let mut waiting = None;
+    let (_mesh, gateway) = asked("", |gateway| waiting = Some(gateway.metrics().traces(1)));
+    assert!(gateway.metrics_text().contains("portcullis_traces_lost_total 2\n"), "{}", gateway.metrics_text());
+}
+
+/// What a log writes to.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_is_structured_and_has_the_id_that_the_client_has() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let filter = tracing_subscriber::EnvFilter::new("trace");
+    let layer = portcullis::log::layer(portcullis::log::Format::Json, filter, move || writer.clone());
+    let id = tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        tracing::info!(target: "sqlparser", "a line of another library with a 'literal'");
+        let gateway = support::gateway();
+        let ana = support::session(&gateway, "ana", None);
+        let stream = block_on(gateway.query(&ana, ANSWERED, None)).unwrap();
+        stream.query_id().to_owned()
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_it: Vec<&str> =
+        objects.iter().filter(|line| line["query"] == id).map(|line| line["message"].as_str().unwrap()).collect();
+    assert_eq!(of_it, ["query began", "query ended"], "{text}");
+    assert!(objects.iter().any(|line| line["stage"] == "parse" && line["us"].is_u64()), "{text}");
+    assert!(!text.contains("literal") && !text.contains("SELECT"), "{text}");
+}
