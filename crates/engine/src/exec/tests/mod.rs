@@ -241,22 +241,16 @@ async fn spill_files_are_private_and_go_away() {
     assert!(!path.exists() && second.path().exists());
 }
 
-/// Whichever operator writes the batch for which there is no room.
+/// However little of it there is, and however much was written before it ran out.
 #[tokio::test]
 async fn spill_space_that_runs_out_is_a_limit() {
-    let sorted = "SELECT value, repeat('x', 40) || value AS padded FROM generate_series(1, 400000) ORDER BY value % 1000, padded";
-    let grouped = "SELECT repeat('x', 40) || value AS padded, count(*) AS n FROM generate_series(1, 400000) GROUP BY 1";
-    for (sql, partitions) in [(sorted, 1), (sorted, 2), (grouped, 1), (grouped, 2)] {
-        for spill in [1, 100_000, 1 << 20] {
-            let world = World::new(|limits| {
-                (limits.memory_bytes, limits.target_partitions, limits.spill_bytes) = (24 << 20, partitions, spill);
-            });
-            let error = world.run(sql).await.unwrap_err();
-            assert!(
-                matches!(error, EngineError::ResourceExhausted(_)),
-                "{partitions} partitions, {spill} bytes: {error:?}"
-            );
-        }
+    let sql = "SELECT value, repeat('x', 40) || value AS padded FROM generate_series(1, 400000) ORDER BY value % 1000, padded";
+    for spill in [1, 100_000, 1 << 20] {
+        let world = World::new(|limits| {
+            (limits.memory_bytes, limits.target_partitions, limits.spill_bytes) = (24 << 20, 1, spill);
+        });
+        let error = world.run(sql).await.unwrap_err();
+        assert!(matches!(error, EngineError::ResourceExhausted(_)), "{spill} bytes: {error:?}");
     }
 }
 
