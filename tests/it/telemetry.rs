@@ -22,9 +22,9 @@ use crate::support::{self, block_on};
 const DENIED: &str = "SELECT name FROM customers.customer_profiles WHERE customer_id = 'literal-of-petra'";
 const ANSWERED: &str =
     "SELECT customer_id, region FROM orders.order_events WHERE region <> 'literal-of-ana' ORDER BY order_id LIMIT 7";
-/// What must not be told: literals, values, names of people, tables and columns.
-const UNTOLD: [&str; 10] =
-    ["literal", "SELECT", "ana", "petra", "fraud", "order_events", "customer", "region", "EU", "127.0.0.1"];
+/// What must not be told: literals, values, names of people, tables and columns. Long enough not to be met in random bytes.
+const UNTOLD: [&str; 8] =
+    ["literal", "SELECT", "petra", "fraud", "order_events", "customer_profiles", "region", "127.0.0.1"];
 
 /// A gateway with a configuration of its own that has answered, refused and failed.
 fn asked(telemetry: &str, before: impl FnOnce(&Arc<Gateway>)) -> (tempfile::TempDir, Arc<Gateway>) {
@@ -83,7 +83,8 @@ fn stages_decisions_and_usage_are_counted() {
     };
     let metrics = asked("", |_| ()).1.metrics_text();
     assert_eq!(count(&metrics, "portcullis_decisions_total{decision=\"permitted\"}"), 1.0);
-    assert_eq!(count(&metrics, "portcullis_decisions_total{decision=\"denied\"}"), 1.0);
+    // Of a name that is unknown, or may not be known, the decision is the same.
+    assert_eq!(count(&metrics, "portcullis_decisions_total{decision=\"denied\"}"), 2.0);
     for (stage, times) in [("queue", 3.0), ("parse", 3.0), ("govern", 3.0), ("physical_plan", 1.0), ("execute", 1.0)] {
         assert_eq!(count(&metrics, &format!("portcullis_stage_seconds_count{{stage=\"{stage}\"}}")), times, "{stage}");
     }
