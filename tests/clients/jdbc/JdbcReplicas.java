@@ -95,7 +95,7 @@ public class JdbcReplicas {
     for (int round = 0; round < 50; round++) {
       try {
         return call.call();
-      } catch (SQLException error) {
+      } catch (SQLException | RuntimeException error) {
         String text = (String.valueOf(error) + error.getCause()).toLowerCase();
         if (!text.contains("unavailable") && !text.contains("channel closed") && !text.contains("reset")) {
           throw error;

@@ -175,6 +175,9 @@ impl Runner {
             .map(|index| async move {
                 let principal = whom(index, principals);
                 let ask = ask(self.worlds.seed, index, &self.worlds.principals[principal]);
+                if total == 1 {
+                    eprintln!("`{}` asks: {}", self.worlds.principals[principal].name, ask.text());
+                }
                 let parallel = index / principals as u64 % PARALLEL == PARALLEL - 1 && self.is_parallel(principal);
                 let (one, other) = self.doors(principal, partitions(parallel)).await;
                 let began = Instant::now();

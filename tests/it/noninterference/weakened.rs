@@ -37,7 +37,8 @@ fn missing_redaction_is_noticed() {
 
 #[test]
 fn a_missing_mask_is_noticed() {
-    is_noticed(Guard::Mask("email".to_owned()));
+    // A column of four tables: which of them has a mask is another matter with each seed.
+    is_noticed(Guard::Mask("badge".to_owned()));
 }
 
 #[test]
