@@ -37,8 +37,8 @@ fn missing_redaction_is_noticed() {
 
 #[test]
 fn a_missing_mask_is_noticed() {
-    // A column of four tables: which of them has a mask is another matter with each seed.
-    is_noticed(Guard::Mask("badge".to_owned()));
+    // A column of three tables: a column of one is asked for too seldom.
+    is_noticed(Guard::Mask("born".to_owned()));
 }
 
 #[test]
