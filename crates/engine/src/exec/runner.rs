@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::common::Result as PlanResult;
+use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, TaskContext};
@@ -93,8 +93,18 @@ impl Runner {
         Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn, runtime: self.sessions.runtime() })
     }
 
-    /// The rows of a table that pass its filter, counted in one partition beside the queries.
+    /// The rows of a table that pass its filter, counted in one partition beside the queries, in no more time than one of them has.
     pub async fn count(&self, table: &BarrierTable) -> PlanResult<usize> {
+        let counted = self.count_all(table);
+        match self.limits.wall_time {
+            Some(time) => {
+                tokio::time::timeout(time, counted).await.map_err(|late| DataFusionError::External(late.into()))?
+            }
+            None => counted.await,
+        }
+    }
+
+    async fn count_all(&self, table: &BarrierTable) -> PlanResult<usize> {
         let mut state = self.sessions.start(UTC);
         state.config_mut().options_mut().execution.target_partitions = 1;
         let plan = table.scan(&state, Some(&vec![]), &[], None).await?;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
@@ -59,10 +60,29 @@ async fn what_cannot_be_counted_stays_unknown() {
     let (table, _) = govern(&world.context, broken, "id % 2 = 0");
     let trying = async {
         // Tried again after it failed.
-        while asked.load(std::sync::atomic::Ordering::SeqCst) < 4 {
+        while asked.load(Ordering::SeqCst) < 4 {
             assert_eq!(visible.of(&table, &world.runner).await, None);
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), trying).await.unwrap();
+}
+
+/// A table whose rows do not end holds up the counting of others for as long as a query may take, and no longer.
+#[tokio::test]
+async fn counting_takes_no_longer_than_a_query_may() {
+    let world = World::new(|limits| limits.wall_time = Some(Duration::from_millis(50)));
+    let visible = VisibleRows::new();
+    let (endless, asked) = Source::table(None);
+    let (endless, _) = govern(&world.context, endless, "id % 2 = 0");
+    for _ in 0..2 {
+        assert_eq!(visible.of(&endless, &world.runner).await, None);
+    }
+    while asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let batch = rows();
+    let base = Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap());
+    let (table, _) = govern(&world.context, base, "id % 5 = 0");
+    assert_eq!(counted(&visible, &table, &world).await, 2);
 }
