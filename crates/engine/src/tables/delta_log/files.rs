@@ -71,7 +71,7 @@ impl Planner {
         }
         let mut files = Vec::new();
         for part in futures::future::join_all(tasks).await {
-            files.extend(part.map_err(|error| Fault::Internal(format!("a log cannot be planned: {error}")))??);
+            files.extend(part.map_err(|_| Fault::Internal("a log was not planned to its end".into()))??);
         }
         Ok(files)
     }

@@ -43,7 +43,9 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
         .map(|file| {
             let one = one(table.root.clone(), io.clone(), cache.clone(), file);
             // A task for each: to decode one takes longer than to read it.
-            async { tokio::spawn(one).await.map_err(|error| Fault::Internal(error.to_string()))? }
+            async {
+                tokio::spawn(one).await.map_err(|_| Fault::Internal("a manifest was not decoded to its end".into()))?
+            }
         })
         .buffered(AT_ONCE)
         .try_collect()

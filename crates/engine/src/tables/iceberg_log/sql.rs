@@ -80,7 +80,7 @@ async fn current(connection: SqlConnection<'_>, stores: &Stores, name: &str) -> 
             _ => Err(Fault::Withheld(format!("in the catalogue of connection `{connection}` it is not a table"))),
         }
     });
-    asked.await.map_err(|error| Fault::Internal(format!("a catalogue cannot be asked: {error}")))?
+    asked.await.map_err(|_| Fault::Internal("a catalogue was not asked to the end".into()))?
 }
 
 fn entry(file: &FilePath, key: &[String; 3], patience: Duration) -> rusqlite::Result<Option<Entry>> {
