@@ -43,16 +43,41 @@ pub enum ConnectionKind {
         /// How to reach the store behind the catalogue.
         store: StoreOptions,
     },
-    /// An Iceberg SQL catalogue (JDBC catalogue) in a SQLite database.
+    /// An Iceberg SQL catalogue (JDBC catalogue).
     IcebergSql {
-        /// The database's file, relative to the mesh directory or absolute.
-        file: String,
+        /// Where it is kept.
+        database: SqlDatabase,
         /// Name of the catalogue, of those that the database may hold.
         catalog: String,
         /// The directory of all its tables, as the `url` of a directory connection: what lies elsewhere is not read.
         warehouse: String,
         /// How to reach the store that the warehouse is in.
         store: StoreOptions,
+    },
+}
+
+/// Where an SQL catalogue is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SqlDatabase {
+    /// In a file of SQLite.
+    Sqlite {
+        /// The file, relative to the mesh directory or absolute.
+        file: String,
+    },
+    /// On a PostgreSQL server.
+    Postgres {
+        /// Name or address of the server.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The database.
+        database: String,
+        /// As whom the gateway comes.
+        user: String,
+        /// How it proves that, where the server asks.
+        password: Option<SecretRef>,
+        /// Whether what is sent is encrypted, and the server must be who it says.
+        tls: bool,
     },
 }
 

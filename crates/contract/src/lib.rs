@@ -22,7 +22,7 @@ mod types;
 mod version;
 
 pub use catalogue::{Catalogue, Withheld};
-pub use connection::{Connection, ConnectionKind, RestAuth, SecretRef, StoreOptions};
+pub use connection::{Connection, ConnectionKind, RestAuth, SecretRef, SqlDatabase, StoreOptions};
 pub use finding::{Finding, Level, Position, SourceFile};
 pub use masking::{Classification, Masking};
 pub use model::{

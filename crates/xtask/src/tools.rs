@@ -89,6 +89,10 @@ pub fn set_up() -> Result<Tools> {
             tools.missing.push(format!("{what} ({error:#})"));
         }
     }
+    let debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
+    if !debian && !exists("initdb", "--version") {
+        tools.missing.push("PostgreSQL (no `initdb`: install the package `postgresql`)".to_string());
+    }
     for (program, argument, what) in [
         ("javac", "-version", "Java (no `javac`: install a JDK, 17 or newer)"),
         ("tmux", "-V", "a terminal for Harlequin (no `tmux`)"),

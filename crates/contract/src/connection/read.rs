@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Connection, ConnectionKind, RestAuth, SecretRef, StoreOptions};
+use super::{Connection, ConnectionKind, RestAuth, SecretRef, SqlDatabase, StoreOptions};
 use crate::finding::{Finding, Level, SourceFile};
 use crate::location::Location;
 use crate::yaml::{Codes, Mapping, Node, Reader, Value};
@@ -118,19 +118,64 @@ fn iceberg_sql(map: &Mapping<'_>) -> Option<ConnectionKind> {
     let catalog = map.require_string("catalog");
     let warehouse = map.require_string("warehouse");
     let store = store(map);
-    let file = sqlite_file(map, &uri?);
+    let database = database(map, &uri?);
     let warehouse = place(map, "warehouse", &warehouse?, &store);
-    Some(ConnectionKind::IcebergSql { file: file?, catalog: catalog?, warehouse: warehouse?, store })
+    Some(ConnectionKind::IcebergSql { database: database?, catalog: catalog?, warehouse: warehouse?, store })
 }
 
-/// The file of `sqlite:FILE`. What is written instead is not repeated: it may hold a password.
-fn sqlite_file(map: &Mapping<'_>, uri: &str) -> Option<String> {
-    let file = uri.strip_prefix("sqlite:").filter(|file| !file.is_empty() && !file.starts_with("//"));
-    if file.is_none() {
-        let message = "`uri` is not `sqlite:` and a file: relative to the mesh directory, or with one leading `/`";
-        map.reader().error(map.raw("uri")?, "connections-bad-value", message);
+/// The database of `sqlite:FILE` or `postgresql://HOST[:PORT]/DATABASE`. What is written instead is not repeated: it may
+/// hold a password.
+fn database(map: &Mapping<'_>, uri: &str) -> Option<SqlDatabase> {
+    let user = map.string("user");
+    let password = secret(map, "password");
+    let tls = map.boolean("tls");
+    if let Some(file) = uri.strip_prefix("sqlite:").filter(|file| !file.is_empty() && !file.starts_with("//")) {
+        for key in ["user", "password", "tls"] {
+            if let Some(node) = map.get(key) {
+                let message = format!("`{key}` is for PostgreSQL; a file of SQLite has none");
+                map.reader().error(node, "connections-bad-value", message);
+            }
+        }
+        return Some(SqlDatabase::Sqlite { file: file.to_owned() });
     }
-    file.map(str::to_owned)
+    let node = map.raw("uri")?;
+    let wrong = || {
+        let message = "`uri` is neither `sqlite:` and a file (relative to the mesh directory, or with one leading `/`) nor \
+                       `postgresql://host:port/database`";
+        map.reader().error(node, "connections-bad-value", message);
+        None
+    };
+    let Ok(url) = url::Url::parse(uri) else { return wrong() };
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "`uri` holds a user name or a password in plain text";
+        let finding = Finding::error("connections-plain-secret", map.reader().position(node), message);
+        map.reader().report(finding.with_hint("write `user`, and `password` by reference, and change the password"));
+        return None;
+    }
+    let database = url.path().strip_prefix('/').filter(|name| is_name(name));
+    let (Some(host), Some(database)) = (url.host_str().filter(|host| !host.is_empty()), database) else {
+        return wrong();
+    };
+    if !matches!(url.scheme(), "postgresql" | "postgres") || url.query().is_some() || url.fragment().is_some() {
+        return wrong();
+    }
+    let Some(user) = user else {
+        map.reader().error(map.node(), "connections-missing-key", "a PostgreSQL catalogue needs the `user` to come as");
+        return None;
+    };
+    Some(SqlDatabase::Postgres {
+        host: host.trim_matches(['[', ']']).to_owned(),
+        port: url.port().unwrap_or(5432),
+        database: database.to_owned(),
+        user,
+        password,
+        tls: tls.unwrap_or(true),
+    })
+}
+
+/// Whether a text is a plain name: one that nothing in a URL would have to be escaped for.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 fn iceberg_rest(map: &Mapping<'_>) -> Option<ConnectionKind> {

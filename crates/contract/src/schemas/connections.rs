@@ -55,9 +55,15 @@ struct IcebergRest {
 
 #[derive(JsonSchema)]
 struct IcebergSql {
-    /// `sqlite:` and the database's file, relative to the mesh directory or absolute.
-    #[schemars(regex(pattern = "^sqlite:(/?[^/].*)$"))]
+    /// `sqlite:` and the database's file, relative to the mesh directory or absolute; or `postgresql://host:port/database`.
+    #[schemars(regex(pattern = "^(sqlite:/?[^/].*|postgres(ql)?://[^/@]+/[A-Za-z0-9_.-]+)$"))]
     uri: String,
+    /// PostgreSQL: as whom the gateway comes.
+    user: Option<String>,
+    /// PostgreSQL: how it proves that.
+    password: Option<Secret>,
+    /// PostgreSQL: whether what is sent is encrypted, and the server must be who it says. It is, without this key.
+    tls: Option<bool>,
     /// Name of the catalogue in the database (`catalog_name`).
     catalog: String,
     /// The directory of all its tables, as the `url` of a directory. What lies elsewhere is not read.

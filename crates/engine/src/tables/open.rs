@@ -7,7 +7,7 @@ use portcullis_contract::{ConnectionKind, Source, SourcePath, TableFormat};
 use super::TablesOptions;
 use super::delta_log::DeltaTable;
 use super::fault::Fault;
-use super::iceberg_log::{self, Catalogues, IcebergTable, RestConnection, SqlConnection};
+use super::iceberg_log::{self, Catalogues, IcebergTable, RestConnection, SqlConnection, SqlServers};
 use super::provider::Snapshot;
 use super::store::Stores;
 
@@ -17,12 +17,13 @@ pub(super) struct Opener {
     /// The stores.
     pub(super) stores: Stores,
     catalogues: Catalogues,
+    servers: SqlServers,
 }
 
 impl Opener {
     /// No store or catalogue is touched yet.
     pub(super) fn new(options: &TablesOptions) -> Self {
-        Self { stores: Stores::new(options), catalogues: Catalogues::default() }
+        Self { stores: Stores::new(options), catalogues: Catalogues::default(), servers: SqlServers::default() }
     }
 
     /// The newest snapshot, found from `known` on.
@@ -41,8 +42,12 @@ impl Opener {
             Err(Fault::Refused(_)) => {
                 self.stores.forget(connection);
                 self.catalogues.forget(connection).await;
+                self.servers.forget(connection).await;
             }
-            Err(Fault::Unavailable(_)) => self.catalogues.forget(connection).await,
+            Err(Fault::Unavailable(_)) => {
+                self.catalogues.forget(connection).await;
+                self.servers.forget(connection).await;
+            }
             _ => {}
         }
         opened
@@ -68,9 +73,9 @@ impl Opener {
                     (TableFormat::Delta, _) => DeltaTable::open(root, None).await.map(Snapshot::Delta),
                 }
             }
-            (ConnectionKind::IcebergSql { file, catalog, warehouse, store }, SourcePath::Table(path)) => {
-                let sql = SqlConnection { name: &connection.name, file, catalog, warehouse, store };
-                iceberg_log::sql_table(sql, &self.stores, path, granted, known_table).await.map(Snapshot::Iceberg)
+            (ConnectionKind::IcebergSql { database, catalog, warehouse, store }, SourcePath::Table(path)) => {
+                let sql = SqlConnection { name: &connection.name, database, catalog, warehouse, store };
+                iceberg_log::sql_table(sql, &self.servers, &self.stores, path, granted, known_table).await.map(Snapshot::Iceberg)
             }
             (ConnectionKind::IcebergRest { uri, warehouse, prefix, auth, store }, SourcePath::Table(path)) => {
                 let rest = RestConnection {

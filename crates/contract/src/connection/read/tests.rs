@@ -46,19 +46,33 @@ fn all_keys() {
     let (scope, token_uri) = (Some("ALL".to_owned()), Some("https://x/token".to_owned()));
     assert_eq!(*auth, RestAuth::ClientCredentials { client_id: "me".to_owned(), client_secret, scope, token_uri });
     let Some(Entry::Good(sql)) = entries.get(5) else { panic!() };
-    let ConnectionKind::IcebergSql { file, catalog, warehouse, store } = &sql.kind else { panic!() };
-    assert_eq!((file.as_str(), catalog.as_str(), warehouse.as_str()), ("/srv/catalog.db", "gold", "s3://gold/tables"));
+    let ConnectionKind::IcebergSql { database, catalog, warehouse, store } = &sql.kind else { panic!() };
+    assert_eq!(*database, SqlDatabase::Sqlite { file: "/srv/catalog.db".to_owned() });
+    assert_eq!((catalog.as_str(), warehouse.as_str()), ("gold", "s3://gold/tables"));
     assert_eq!(store.region.as_deref(), Some("eu"));
 }
 
 #[test]
-fn an_sql_catalogue_is_a_file_of_sqlite_and_a_directory_of_tables() {
-    for uri in ["postgresql://me:hunter2@db/iceberg", "sqlite:", "sqlite:///catalog.db", "catalog.db"] {
+fn an_sql_catalogue_is_a_database_and_a_directory_of_tables() {
+    let wrong = ["sqlite:", "sqlite:///catalog.db", "catalog.db", "postgresql://db", "mysql://db/x", "postgresql:///x"];
+    for uri in wrong.into_iter().chain(["postgresql://db/x?password=hunter2", "postgresql://db/x/y"]) {
         check(
-            &format!("connections:\n  a: {{type: iceberg-sql, uri: '{uri}', catalog: c, warehouse: lake}}"),
-            "bad a\nc.yaml:2:31: error[connections-bad-value]: `uri` is not `sqlite:` and a file: relative to the mesh directory, or with one leading `/`",
+            &format!("connections:\n  a: {{type: iceberg-sql, user: u, uri: '{uri}', catalog: c, warehouse: lake}}"),
+            "bad a\nc.yaml:2:40: error[connections-bad-value]: `uri` is neither `sqlite:` and a file (relative to the mesh directory, or with one leading `/`) nor `postgresql://host:port/database`",
         );
     }
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'postgresql://me:hunter2@db/x', catalog: c, warehouse: lake}",
+        "bad a\nc.yaml:2:31: error[connections-plain-secret]: `uri` holds a user name or a password in plain text (hint: write `user`, and `password` by reference, and change the password)",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'postgresql://db/x', catalog: c, warehouse: lake}",
+        "bad a\nc.yaml:2:6: error[connections-missing-key]: a PostgreSQL catalogue needs the `user` to come as",
+    );
+    check(
+        "connections:\n  a: {type: iceberg-sql, uri: 'sqlite:c.db', user: u, catalog: c, warehouse: lake}",
+        "bad a\nc.yaml:2:52: error[connections-bad-value]: `user` is for PostgreSQL; a file of SQLite has none",
+    );
     check(
         "connections:\n  a: {type: iceberg-sql, uri: 'sqlite:c.db', catalog: c, warehouse: lake/../x}",
         "bad a\nc.yaml:2:69: error[connections-bad-value]: a location must not leave its directory with `..`",
@@ -163,4 +177,30 @@ fn a_connection_may_be_divided_among_domains() {
          c.yaml:2:53: error[connections-bad-value]: `other/orders` is not below the connection's `url`
          c.yaml:2:53: error[connections-bad-value]: a location must not leave its directory with `..`",
     );
+}
+
+#[test]
+fn an_sql_catalogue_on_a_server_has_a_user_and_is_encrypted_unless_told() {
+    let text = "connections:
+  a: {type: iceberg-sql, uri: 'postgresql://db.example.com/x', user: u, password: {env: P}, catalog: c, warehouse: lake}
+  b: {type: iceberg-sql, uri: 'postgres://[::1]:5433/x', user: u, tls: false, catalog: c, warehouse: lake}
+";
+    check(text, "a\nb");
+    let (entries, _) = read(&SourceFile::new("c.yaml", text));
+    let shown: Vec<String> = entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::Good(connection) => match &connection.kind {
+                ConnectionKind::IcebergSql {
+                    database: SqlDatabase::Postgres { host, port, password, tls, .. },
+                    ..
+                } => {
+                    format!("{host} {port} {password:?} {tls}")
+                }
+                other => panic!("{other:?}"),
+            },
+            Entry::Bad(name) => panic!("{name}"),
+        })
+        .collect();
+    assert_eq!(shown, ["db.example.com 5432 Some(Env(\"P\")) true", "::1 5433 None false"]);
 }

@@ -30,7 +30,7 @@ pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
 pub(super) use partitions::bucket;
 pub(super) use rest::{Catalogues, RestConnection};
-pub(super) use sql::{SqlConnection, table as sql_table};
+pub(super) use sql::{SqlConnection, SqlServers, table as sql_table};
 
 /// The table property that maps names in files without field ids.
 const NAME_MAPPING: &str = "schema.name-mapping.default";

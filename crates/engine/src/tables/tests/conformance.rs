@@ -9,7 +9,7 @@ use super::{delta, iceberg, java, spark, travel};
 use crate::ErrorKind;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use portcullis_contract::TableFormat::{self, Delta, Iceberg};
-use portcullis_contract::{ConnectionKind, SourcePath, StoreOptions, Table};
+use portcullis_contract::{ConnectionKind, SourcePath, SqlDatabase, StoreOptions, Table};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
@@ -208,7 +208,7 @@ async fn is_equal(lake: &Path, format: TableFormat, name: &str, catalogued: bool
 /// A table of the catalogue that make_iceberg.py keeps.
 fn in_catalogue(lake: &str, name: &str, columns: Columns<'_>) -> Table {
     let kind = ConnectionKind::IcebergSql {
-        file: format!("{lake}/catalog.db"),
+        database: SqlDatabase::Sqlite { file: format!("{lake}/catalog.db") },
         catalog: "fixtures".into(),
         warehouse: lake.into(),
         store: StoreOptions::default(),

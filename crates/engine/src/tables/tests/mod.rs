@@ -10,6 +10,7 @@ mod delta;
 mod iceberg;
 mod java;
 mod object_store;
+mod postgres;
 mod spark;
 mod support;
 mod travel;

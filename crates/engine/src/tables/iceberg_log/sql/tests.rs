@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_contract::{ConnectionKind, Source, SourcePath, StoreOptions, Table, TableFormat};
+use portcullis_contract::{ConnectionKind, Source, SourcePath, SqlDatabase, StoreOptions, Table, TableFormat};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -62,7 +62,7 @@ impl Mesh {
 
     fn table(&self, file: &str, name: &str, column: &str, granted: Option<&str>) -> Table {
         let kind = ConnectionKind::IcebergSql {
-            file: file.to_owned(),
+            database: SqlDatabase::Sqlite { file: file.to_owned() },
             catalog: "gold".to_owned(),
             warehouse: "lake".to_owned(),
             store: StoreOptions::default(),
