@@ -40,7 +40,7 @@ const ACTIONS: [(&str, &str); 8] = [
     (RENEW_FLIGHT_ENDPOINT, "Returns an endpoint whose ticket expires later."),
     (
         SET_SESSION_OPTIONS,
-        "Sets options of the session: `schema`, `purpose`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
+        "Sets options of the session: `schema`, `purpose`, `as_of`, `break_glass`, `time_zone`; `catalog` can be `mesh`.",
     ),
     (GET_SESSION_OPTIONS, "Returns the options of the session."),
     (CLOSE_SESSION, "Ends the session."),

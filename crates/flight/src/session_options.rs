@@ -95,10 +95,10 @@ pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetReques
     for (name, value) in request.options {
         let error = match name.as_str() {
             "catalog" if value.text.as_deref() == Some(CATALOG) => None,
-            TIME_ZONE | SCHEMA | PURPOSE | BREAK_GLASS if value.is_text_or_none() => {
+            TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS if value.is_text_or_none() => {
                 set_one(gateway, session, &name, value.text.as_deref()).await?
             }
-            "catalog" | TIME_ZONE | SCHEMA | PURPOSE | BREAK_GLASS => Some(ErrorValue::InvalidValue),
+            "catalog" | TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS => Some(ErrorValue::InvalidValue),
             _ => Some(ErrorValue::InvalidName),
         };
         errors.extend(error.map(|value| (name, OptionError { value: value.into() })));
@@ -109,6 +109,7 @@ pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetReques
 const TIME_ZONE: &str = "time_zone";
 const SCHEMA: &str = "schema";
 const PURPOSE: &str = "purpose";
+const AS_OF: &str = "as_of";
 const BREAK_GLASS: &str = "break_glass";
 
 async fn set_one(
@@ -138,6 +139,7 @@ pub(crate) fn get(gateway: &Gateway, session: &Session) -> GetResult {
         of(SCHEMA, set.schema),
         of(TIME_ZONE, Some(gateway.defaults(session).time_zone.to_string())),
         of(PURPOSE, purpose),
+        of(AS_OF, gateway.as_of(session)),
         of(BREAK_GLASS, gateway.break_glass(session)),
     ];
     GetResult { options: all.into_iter().flatten().collect() }

@@ -46,6 +46,9 @@ pub(crate) struct Statement {
     /// It has set what it sets, and nothing is left to be done.
     #[prost(bool, tag = "7")]
     pub(crate) set: bool,
+    /// The time of its tables whose version it does not ask for, in microseconds since 1970.
+    #[prost(int64, optional, tag = "8")]
+    pub(crate) as_of: Option<i64>,
 }
 
 impl Statement {
@@ -60,6 +63,7 @@ impl Statement {
             options: session.options().to_bytes().into(),
             schema: defaults.schema.map(|schema| schema.to_string()),
             set: false,
+            as_of: defaults.as_of,
         }
     }
 
@@ -71,8 +75,8 @@ impl Statement {
     /// The session in which it runs: what the call says goes before what was sealed. Names and times are read as they were
     /// announced in any case.
     pub(crate) fn session(&self, session: &Session) -> Session {
-        let defaults =
-            Defaults { time_zone: self.time_zone.as_str().into(), schema: self.schema.as_deref().map(Into::into) };
+        let schema = self.schema.as_deref().map(Into::into);
+        let defaults = Defaults { time_zone: self.time_zone.as_str().into(), schema, as_of: self.as_of };
         let mut session = session.clone().with_defaults(defaults);
         if !session.keeps_options() {
             session = session.with_options(self.options().unwrap_or_default(), false);

@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
-use portcullis_govern::{Defaults, MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
+use portcullis_govern::{AsOf, Defaults, MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
 
 use crate::access::{self, AccessReport};
 use crate::clock::Clock;
@@ -256,7 +256,16 @@ impl Gateway {
             return fixed.clone();
         }
         let set = session.options();
-        Defaults { time_zone: set.time_zone.as_deref().unwrap_or(UTC).into(), schema: set.schema.map(Into::into) }
+        Defaults {
+            time_zone: set.time_zone.as_deref().unwrap_or(UTC).into(),
+            schema: set.schema.map(Into::into),
+            as_of: set.as_of,
+        }
+    }
+
+    /// The time that the session has set for tables whose version is not asked for, as a text that can be set.
+    pub fn as_of(&self, session: &Session) -> Option<String> {
+        session.options().as_of.map(|time| AsOf::Time(time).to_string())
     }
 
     /// Why the session's glass is broken, while it is.

@@ -1,11 +1,13 @@
-//! Options of a session (`SET purpose`, `SET schema`, `SET break_glass`, `SET TIME ZONE`). The gateway keeps none of them:
+//! Options of a session (`SET purpose`, `SET schema`, `SET as_of`, `SET break_glass`, `SET TIME ZONE`). The gateway keeps none of them:
 //! they are a session's own, and travel with the client, sealed, so that any replica has them.
 
 use serde::{Deserialize, Serialize};
 
 /// What a session has set.
+///
+/// What a newer replica has sealed and this one does not know is not passed over: it may say that less is to be seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct SessionOptions {
     /// `SET schema`: the domain of tables that are named without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -16,6 +18,9 @@ pub struct SessionOptions {
     /// `SET TIME ZONE`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// `SET as_of`, in microseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<i64>,
     /// `SET break_glass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BrokenGlass>,
@@ -23,6 +28,7 @@ pub struct SessionOptions {
 
 /// A reason to see more, for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BrokenGlass {
     /// Why.
     pub reason: String,

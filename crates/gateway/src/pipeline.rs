@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
-use futures::future::try_join_all;
+use futures::future::join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
-use portcullis_engine::{Engine, Stopwatch, stages};
+use portcullis_engine::{Engine, EngineError, Stopwatch, stages};
 use portcullis_govern::schema::explain_schema;
 use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, Verdict, Versions, notices};
@@ -148,10 +148,25 @@ pub(crate) async fn govern(
     subject: &Subject,
     values: Option<datafusion::common::ParamValues>,
 ) -> Result<Verdict, GatewayError> {
-    let versions = match versions(engine, state, statement, subject).await? {
+    let (versions, missing) = match versions(engine, state, statement, subject).await {
         Ok(versions) => versions,
         Err(refused) => return Ok(*refused),
     };
+    let verdict = govern_at(state, statement, subject, values, versions).await?;
+    match (verdict, missing) {
+        // It is missed: what is read needs it.
+        (Verdict::Undecided(_), Some(missing)) => Err(missing.into()),
+        (verdict, _) => Ok(verdict),
+    }
+}
+
+async fn govern_at(
+    state: &Arc<State>,
+    statement: &Statement,
+    subject: &Subject,
+    values: Option<datafusion::common::ParamValues>,
+    versions: Versions,
+) -> Result<Verdict, GatewayError> {
     let reads_files = statement.tables().iter().any(|name| name.to_lowercase().contains("access_log"));
     if !reads_files {
         return Ok(state.planner.govern_at(statement, subject, values, &versions));
@@ -162,23 +177,25 @@ pub(crate) async fn govern(
         .map_err(|_| GatewayError::internal("the statement could not be planned"))
 }
 
-/// The versions that a statement means, looked up in tables that the subject may query and in no others; or the verdict
-/// on one that it may not.
+/// The versions that a statement means, looked up in tables that the subject may query and in no others, with why one of
+/// them is not there, if so: the session's time may be asked for of a name that is none of a table. Or the verdict on one
+/// that the subject may not query.
 async fn versions(
     engine: &Engine,
     state: &State,
     statement: &Statement,
     subject: &Subject,
-) -> Result<Result<Versions, Box<Verdict>>, GatewayError> {
-    let asked = match state.planner.versions(statement, subject) {
-        Ok(asked) => asked,
-        Err(refused) => return Ok(Err(refused)),
-    };
+) -> Result<(Versions, Option<EngineError>), Box<Verdict>> {
+    let asked = state.planner.versions(statement, subject)?;
     let find = asked.iter().map(async |asked| engine.resolve(&asked.table, &asked.as_of).await);
-    let found = try_join_all(find).await?;
-    let mut versions = Versions::default();
-    asked.iter().zip(found).for_each(|(asked, found)| versions.insert(asked, found));
-    Ok(Ok(versions))
+    let (mut versions, mut missing) = (Versions::default(), None);
+    for (asked, found) in asked.iter().zip(join_all(find).await) {
+        match found {
+            Ok(found) => versions.insert(asked, found),
+            Err(error) => missing = missing.or(Some(error)),
+        }
+    }
+    Ok((versions, missing))
 }
 
 /// One statement on its way.

@@ -31,6 +31,8 @@ pub(crate) fn check(state: &State, subject: &Subject, setting: &Setting) -> Resu
         Setting::TimeZone(Some(zone)) => zone_known(zone),
         Setting::Schema(Some(schema)) => schema_known(state, subject, schema),
         Setting::Schema(None) | Setting::Purpose(None) | Setting::TimeZone(None) | Setting::BreakGlass(None) => Ok(()),
+        // A time is one, once it is parsed; which tables had a version then is for statements to ask.
+        Setting::AsOf(_) => Ok(()),
     }
 }
 
@@ -51,6 +53,7 @@ pub(crate) fn apply(session: &Session, setting: &Setting, glass_ms: i64) {
         Setting::Schema(schema) => options.schema.clone_from(schema),
         Setting::Purpose(purpose) => options.purpose.clone_from(purpose),
         Setting::TimeZone(zone) => options.time_zone.clone_from(zone),
+        Setting::AsOf(time) => options.as_of = *time,
         Setting::BreakGlass(reason) => {
             options.break_glass = reason.clone().map(|reason| BrokenGlass { reason, until_ms: glass_ms });
             match reason {

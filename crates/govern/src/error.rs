@@ -38,6 +38,12 @@ pub enum GovernError {
         /// What the parser says.
         message: String,
     },
+    /// A setting cannot have this value.
+    #[error("{message}")]
+    Value {
+        /// Which setting, and what it can be.
+        message: String,
+    },
     /// A kind of statement or clause that is not served.
     #[error("{what} is not supported: {hint}")]
     Refused {
@@ -57,6 +63,7 @@ impl GovernError {
             GovernError::Empty => "statement-empty",
             GovernError::Multiple { .. } => "statement-multiple",
             GovernError::Syntax { .. } => "statement-syntax",
+            GovernError::Value { .. } => "statement-value",
             GovernError::Refused { .. } => "statement-refused",
         }
     }

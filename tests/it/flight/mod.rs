@@ -19,7 +19,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::sql::{CommandStatementQuery, CommandStatementUpdate, ProstMessageExt};
+use arrow_flight::sql::{CommandGetTables, CommandStatementQuery, CommandStatementUpdate, ProstMessageExt};
 use arrow_flight::{Empty, FlightData, FlightDescriptor, FlightInfo};
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
@@ -128,6 +128,13 @@ pub fn texts(batches: &[RecordBatch], column: &str) -> BTreeSet<String> {
         column.as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>()
     };
     batches.iter().flat_map(of).collect()
+}
+
+/// The names of all tables that a session is told of.
+pub async fn metadata_of(kept: &mut Kept) -> BTreeSet<String> {
+    let request = kept.with(descriptor(&CommandGetTables { include_schema: true, ..CommandGetTables::default() }));
+    let info = kept.client.inner_mut().get_flight_info(request).await.unwrap().into_inner();
+    texts(&fetch(&mut kept.client, info).await.1, "table_name")
 }
 
 pub fn number(batches: &[RecordBatch]) -> i64 {

@@ -129,7 +129,13 @@ fn every_replica_has_what_a_session_set_at_another() {
     block_on(async {
         let mut frida = Kept::login(&served, "frida").await;
         let masked = texts(&frida.query(CUSTOMERS).await, "customer_id");
-        for set in ["SET purpose = 'fraud'", "SET schema = 'orders'", "SET TIME ZONE 'Asia/Tokyo'"] {
+        let sets = [
+            "SET purpose = 'fraud'",
+            "SET schema = 'orders'",
+            "SET TIME ZONE 'Asia/Tokyo'",
+            "SET as_of = '2100-01-01'",
+        ];
+        for set in sets {
             frida.hop(&served).await;
             frida.query(set).await;
         }
@@ -137,7 +143,13 @@ fn every_replica_has_what_a_session_set_at_another() {
         let mut prepared = None;
         for _ in 0..4 {
             frida.hop(&served).await;
-            let expect = [("catalog", "mesh"), ("purpose", "fraud"), ("schema", "orders"), ("time_zone", "Asia/Tokyo")];
+            let expect = [
+                ("as_of", "2099-12-31 15:00:00Z"),
+                ("catalog", "mesh"),
+                ("purpose", "fraud"),
+                ("schema", "orders"),
+                ("time_zone", "Asia/Tokyo"),
+            ];
             let mut options: Vec<_> = get(&mut frida).await.into_iter().collect();
             options.sort();
             assert_eq!(options, expect.map(|(name, value)| (name.to_owned(), value.to_owned())));

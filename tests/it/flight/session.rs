@@ -14,7 +14,7 @@ use prost::Message;
 use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status, Streaming};
 
-use super::{Client, Kept, descriptor, fetch, statement, texts};
+use super::{Client, Kept, descriptor, fetch, number, statement, texts};
 use crate::support::{block_on, served};
 
 /// The protocol's `SessionOptionValue`, as far as it is sent here.
@@ -93,6 +93,8 @@ fn options_are_set_by_the_protocol_as_by_sql() {
             ("purpose", text("frod"), Some(INVALID_VALUE)),
             ("schema", text("nowhere"), Some(INVALID_VALUE)),
             ("schema", Value { text: None, truth: Some(true) }, Some(INVALID_VALUE)),
+            ("as_of", text("yesterday"), Some(INVALID_VALUE)),
+            ("as_of", Value { text: None, truth: Some(true) }, Some(INVALID_VALUE)),
             ("schema", text("customers"), None),
             ("time_zone", text("Asia/Tokyo"), None),
             ("purpose", text("fraud"), None),
@@ -138,6 +140,41 @@ fn a_ticket_keeps_its_time_zone() {
         assert_eq!(batches[0].column(1).as_primitive::<Date32Type>().value(0), first_of_july);
         let now = dev.query("SELECT now()").await;
         assert_eq!(zone_of_first_column(&now), DataType::Timestamp(TimeUnit::Nanosecond, Some("-11:00".into())));
+    });
+}
+
+/// What a session has set, what it tells of it, and what a ticket keeps of it.
+#[test]
+fn a_time_is_a_session_option_and_a_ticket_keeps_it() {
+    let versions = "SELECT count(*) AS n FROM customers.customer_profiles";
+    block_on(async {
+        let mut frida = Kept::login(served(), "frida").await;
+        let now = number(&frida.query(versions).await);
+        assert_eq!(set(&mut frida, "time_zone", text("+02:00")).await, None);
+        assert_eq!(set(&mut frida, "as_of", text("2100-01-01 02:00:00")).await, None);
+        assert_eq!(get(&mut frida).await["as_of"], "2100-01-01 00:00:00Z");
+        assert_eq!(number(&frida.query(versions).await), now, "a time to come means the newest version");
+        let later = frida.info(versions).await.unwrap();
+        let mut prepared = frida.client.prepare(versions.to_owned(), None).await.unwrap();
+        assert_eq!(set(&mut frida, "as_of", text("1999-12-31T00:00:00Z")).await, None);
+        let refused = frida.info(versions).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("customers.customer_profiles` cannot be read as of then"), "{refused}");
+        assert_eq!(number(&fetch(&mut frida.client, later).await.1), now, "as it was announced");
+        let info = prepared.execute().await.unwrap();
+        assert_eq!(number(&fetch(&mut frida.client, info).await.1), now);
+        // Metadata is of now.
+        let mut tables = super::metadata_of(&mut frida).await;
+        assert!(tables.remove("customer_profiles"), "{tables:?}");
+        assert_eq!(set(&mut frida, "as_of", Value::default()).await, None);
+        assert_eq!(get(&mut frida).await.get("as_of"), None);
+        assert_eq!(number(&frida.query(versions).await), now);
+        // Where it was announced without one, it has none.
+        let plain = frida.info(versions).await.unwrap();
+        assert_eq!(set(&mut frida, "as_of", text("1999-12-31")).await, None);
+        assert_eq!(number(&fetch(&mut frida.client, plain).await.1), now);
+        frida.query("SET as_of = DEFAULT").await;
+        assert_eq!(get(&mut frida).await.get("as_of"), None);
     });
 }
 

@@ -217,6 +217,49 @@ async fn what_is_not_there_is_told_by_version_only() {
     }
 }
 
+/// Sets it, and does what `SELECT count(*)` says then.
+async fn counted(f: &Fixture, session: &crate::Session, set: &str) -> String {
+    f.rows(session, set).await.unwrap();
+    let text = f.text(session, "SELECT count(*) AS n FROM orders.order_events").await;
+    text.lines().filter(|line| line.starts_with('|')).nth(1).unwrap().replace(['|', ' '], "")
+}
+
+#[tokio::test]
+async fn a_session_reads_as_of_its_time() {
+    let f = travelled().await;
+    let ana = f.session("ana");
+    for (set, expect) in [
+        ("SET as_of = '1970-01-11'", "2"),
+        ("SET as_of = TIMESTAMP '1970-01-21 00:00:00'", "3"),
+        ("SET TIME ZONE 'Europe/Vienna'", "3"),
+        ("SET as_of = '1970-01-21 00:30:00'", "2"),
+        ("SET as_of = DATE '1970-01-31'", "3"),
+        ("SET as_of = DEFAULT", "2"),
+    ] {
+        assert_eq!(counted(&f, &ana, set).await, expect, "{set}: without a zone, it is in the session's");
+    }
+    f.rows(&ana, "SET as_of = '1970-01-10'").await.unwrap();
+    let error = f.error(&ana, "SELECT 1 FROM orders.order_events").await;
+    assert_eq!(error.kind, ErrorKind::InvalidArgument);
+    let expect = "table `orders.order_events` cannot be read as of then: it has no version of 1970-01-09 23:00:00Z";
+    assert_eq!(error.to_string(), expect);
+    let described = f.gateway.describe(&ana, "SELECT 1 FROM orders.order_events", None).await;
+    assert_eq!(described.unwrap_err().to_string(), expect);
+    // Where its name is the statement's own, nobody misses the table.
+    f.rows(&ana, "SET schema = 'orders'").await.unwrap();
+    f.rows(&ana, "WITH order_events AS (SELECT 1) SELECT * FROM order_events").await.unwrap();
+    f.rows(&ana, "SELECT 1 FROM order_events VERSION AS OF 0").await.unwrap();
+    assert_eq!(f.error(&ana, "SET as_of = 'then'").await.kind, ErrorKind::InvalidArgument);
+    assert_eq!(f.gateway.as_of(&ana).as_deref(), Some("1970-01-09 23:00:00Z"), "what was wrong has changed nothing");
+    let again = f.gateway.as_of(&ana);
+    f.gateway.set_option(&ana, "as_of", again.as_deref()).await.unwrap();
+    assert_eq!(f.gateway.as_of(&ana), again, "what is told can be set");
+    let hidden = f.session("bob");
+    f.rows(&hidden, "SET as_of = '1970-01-10'").await.unwrap();
+    let now = f.error(&f.session("bob"), "SELECT 1 FROM orders.order_events").await.to_string();
+    assert_eq!(f.error(&hidden, "SELECT 1 FROM orders.order_events").await.to_string(), now);
+}
+
 #[tokio::test]
 async fn describing_and_running_agree_and_the_journal_names_every_snapshot() {
     let f = travelled().await;

@@ -21,6 +21,7 @@ use super::information_schema::{self, INFORMATION_SCHEMA};
 use super::source::ViewSource;
 use super::system::{SYSTEM_SCHEMA, SystemTables};
 use super::verdict::ReasonKind;
+use super::versions::Then;
 use crate::policy::{Access, PolicySnapshot, Subject, TableAction, TableDecision, Unmet};
 
 /// The catalogue's name in SQL.
@@ -56,6 +57,8 @@ pub(crate) struct MeshContext<'a> {
     functions: &'static Functions,
     consulted: RefCell<Vec<Arc<TableDecision>>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
+    /// The time of tables that are looked up, if that is not now.
+    then: Option<Then>,
 }
 
 impl<'a> MeshContext<'a> {
@@ -68,7 +71,12 @@ impl<'a> MeshContext<'a> {
     ) -> Self {
         let functions = functions();
         let (consulted, relation_planners) = (RefCell::default(), Vec::new());
-        MeshContext { snapshot, subject, system, options, schema, functions, consulted, relation_planners }
+        MeshContext { snapshot, subject, system, options, schema, functions, consulted, relation_planners, then: None }
+    }
+
+    /// From here on, tables are looked up as they were then.
+    pub(crate) fn go_to(&mut self, then: Then) {
+        self.then = Some(then);
     }
 
     /// Tables that `planner` takes are planned by it.
@@ -150,9 +158,10 @@ pub(crate) fn not_found(name: &str) -> DataFusionError {
     refusal(ReasonKind::NotFound, message)
 }
 
-impl ContextProvider for MeshContext<'_> {
-    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        let found = match &name {
+impl MeshContext<'_> {
+    /// A table as it is now.
+    pub(crate) fn of_now(&self, name: &TableReference) -> Result<Arc<dyn TableSource>> {
+        let found = match name {
             TableReference::Bare { table } => self.schema.and_then(|schema| self.lookup(schema, table)),
             TableReference::Partial { schema, table } => self.lookup(schema, table),
             TableReference::Full { catalog, schema, table } if catalog.as_ref() == CATALOGUE => {
@@ -161,6 +170,16 @@ impl ContextProvider for MeshContext<'_> {
             TableReference::Full { .. } => None,
         };
         found.unwrap_or_else(|| Err(not_found(&name.to_string())))
+    }
+}
+
+impl ContextProvider for MeshContext<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let now = self.of_now(&name)?;
+        match &self.then {
+            None => Ok(now),
+            Some(then) => then.of(&name, now),
+        }
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> Result<Arc<dyn TableSource>> {

@@ -58,6 +58,7 @@ use crate::stack::deep;
 use crate::wire::wire_names;
 use context::{MeshContext, PlanRefusal, not_found, refusal};
 use governed::{Explanation, Parts};
+use versions::Then;
 
 /// Plans statements under one policy snapshot. Cheap to make; holds no state between statements.
 pub struct Planner {
@@ -208,6 +209,9 @@ impl Planner {
         }
         let travel = Arc::new(context.time_travel(statement, versions)?);
         context.add_relation_planner(Arc::clone(&travel) as _);
+        if let Some(as_of) = statement.as_of() {
+            context.go_to(Then { as_of, versions: versions.clone() });
+        }
         let view = SqlToRel::new(context).sql_statement_to_plan(query.clone())?;
         travel.check()?;
         let view = frames::of_peers(view)?;

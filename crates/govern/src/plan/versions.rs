@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::ast::TableFactor;
 use portcullis_contract::{Table, TableName};
 
 use super::context::{MeshContext, refusal};
+use super::information_schema::INFORMATION_SCHEMA;
 use super::source::ViewSource;
 use super::verdict::ReasonKind;
 use crate::policy::TableDecision;
@@ -52,6 +53,15 @@ impl Versions {
         self.found.push((asked.table.name.clone(), asked.as_of.clone(), Arc::new(found)));
     }
 
+    /// A table at this version.
+    fn source(&self, table: Arc<Table>, decision: Arc<TableDecision>, as_of: &AsOf) -> Result<ViewSource> {
+        let Some(version) = self.get(&table.name, as_of) else {
+            let message = format!("nobody knows what table `{}` was as of {as_of}", table.name);
+            return Err(refusal(ReasonKind::Undecided, message));
+        };
+        Ok(ViewSource::product(table, decision, Some(Arc::clone(version))))
+    }
+
     fn get(&self, table: &TableName, as_of: &AsOf) -> Option<&Arc<ResolvedVersion>> {
         self.found.iter().find(|(name, asked, _)| name == table && asked == as_of).map(|(_, _, found)| found)
     }
@@ -61,10 +71,20 @@ impl MeshContext<'_> {
     /// What is to be resolved for a statement: each table and version once. Fails as the statement without versions.
     pub(crate) fn asked(&self, statement: &Statement) -> Result<Vec<VersionedTable>> {
         let mut asked: Vec<VersionedTable> = Vec::new();
-        for (name, as_of) in statement.versions() {
-            let (table, _) = self.versioned(object_name_to_table_reference(name, true)?)?;
+        let mut ask = |table: Arc<Table>, as_of: AsOf| {
             if !asked.iter().any(|known| known.table.name == table.name && known.as_of == as_of) {
                 asked.push(VersionedTable { table, as_of });
+            }
+        };
+        for (name, as_of) in statement.versions() {
+            ask(self.versioned(object_name_to_table_reference(name, true)?)?.0, as_of);
+        }
+        if let Some(as_of) = statement.as_of() {
+            for name in statement.unversioned() {
+                // Which of them are tables, and not names within the statement, the planner tells: it refuses the others.
+                if let Ok((table, _)) = self.versioned(object_name_to_table_reference(name, true)?) {
+                    ask(table, as_of.clone());
+                }
             }
         }
         Ok(asked)
@@ -76,28 +96,50 @@ impl MeshContext<'_> {
         for (name, as_of) in statement.versions() {
             let name = object_name_to_table_reference(name, true)?;
             let (table, decision) = self.versioned(name.clone())?;
-            let Some(version) = versions.get(&table.name, &as_of) else {
-                let message = format!("nobody knows what table `{}` was as of {as_of}", table.name);
-                return Err(refusal(ReasonKind::Undecided, message));
-            };
-            let source = Arc::new(ViewSource::product(table, decision, Some(Arc::clone(version))));
+            let source = Arc::new(versions.source(table, decision, &as_of)?);
             relations.push(Relation { name, as_of, source, planned: AtomicBool::new(false) });
         }
         Ok(TimeTravel { zone: statement.time_zone().to_owned(), relations })
     }
 
     fn versioned(&self, name: TableReference) -> Result<(Arc<Table>, Arc<TableDecision>)> {
-        use datafusion::sql::planner::ContextProvider;
-        let source = self.get_table_source(name.clone())?;
-        match source.downcast_ref::<ViewSource>() {
-            // Aggregates of two versions that differ in one row give away that row.
-            Some(ViewSource::Product { decision, .. }) if decision.aggregation.is_some() => Err(refusal(
-                ReasonKind::PermissionDenied,
-                format!("table `{name}` may only be aggregated, and only as it is now: leave AS OF out"),
-            )),
-            Some(ViewSource::Product { table, decision, .. }) => Ok((Arc::clone(table), Arc::clone(decision))),
-            _ => Err(refusal(ReasonKind::Unsupported, format!("table `{name}` has no versions: leave AS OF out"))),
+        travelling(&name, self.of_now(&name)?.as_ref(), "leave AS OF out")
+    }
+}
+
+/// A table that may be read as of other times than now, or what to do about one that may not.
+fn travelling(
+    name: &TableReference,
+    source: &dyn TableSource,
+    instead: &str,
+) -> Result<(Arc<Table>, Arc<TableDecision>)> {
+    match source.downcast_ref::<ViewSource>() {
+        // Aggregates of two versions that differ in one row give away that row.
+        Some(ViewSource::Product { decision, .. }) if decision.aggregation.is_some() => Err(refusal(
+            ReasonKind::PermissionDenied,
+            format!("table `{name}` may only be aggregated, and only as it is now: {instead}"),
+        )),
+        Some(ViewSource::Product { table, decision, .. }) => Ok((Arc::clone(table), Arc::clone(decision))),
+        _ => Err(refusal(ReasonKind::Unsupported, format!("table `{name}` has no versions: {instead}"))),
+    }
+}
+
+/// The time of a statement's tables whose version it does not ask for.
+pub(crate) struct Then {
+    pub(crate) as_of: AsOf,
+    pub(crate) versions: Versions,
+}
+
+impl Then {
+    /// A table of now, as it was then. What tells of metadata only, tells of now.
+    pub(crate) fn of(&self, name: &TableReference, now: Arc<dyn TableSource>) -> Result<Arc<dyn TableSource>> {
+        if let Some(ViewSource::System { domain, .. }) = now.downcast_ref::<ViewSource>()
+            && domain == INFORMATION_SCHEMA
+        {
+            return Ok(now);
         }
+        let (table, decision) = travelling(name, now.as_ref(), "`SET as_of = DEFAULT` goes back to now")?;
+        Ok(Arc::new(self.versions.source(table, decision, &self.as_of)?))
     }
 }
 

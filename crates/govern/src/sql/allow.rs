@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::{AsOf, Defaults, ExplainKind, Setting, Statement, StatementKind, UTC, Written, expansion, show};
+use super::{AsOf, Defaults, ExplainKind, Setting, Statement, StatementKind, UTC, Written, as_of, expansion, show};
 use crate::error::GovernError;
 use crate::plan::TABLE_FUNCTIONS;
 
@@ -32,7 +32,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
             })
         }
         Ast::Set(set) => {
-            let kind = StatementKind::Set(setting(set)?);
+            let kind = StatementKind::Set(setting(set, &defaults.time_zone)?);
             Ok(Statement {
                 kind,
                 query: None,
@@ -137,12 +137,12 @@ pub(super) fn read_only(what: &str) -> GovernError {
 }
 
 pub(super) fn settings(what: &str) -> GovernError {
-    let hint =
-        "the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
+    let hint = "the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'` and \
+                `SET break_glass = '…'`";
     GovernError::refused(what, hint)
 }
 
-fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
+fn setting(set: &ast::Set, zone: &str) -> Result<Setting, GovernError> {
     match set {
         ast::Set::SetTimeZone { value, .. } => Ok(Setting::TimeZone(text(value)?)),
         ast::Set::SingleAssignment { scope: None, hivevar: false, variable, values } => {
@@ -151,6 +151,7 @@ fn setting(set: &ast::Set) -> Result<Setting, GovernError> {
                 "schema" => Ok(Setting::Schema(text(value)?)),
                 "purpose" => Ok(Setting::Purpose(text(value)?)),
                 "break_glass" => Ok(Setting::BreakGlass(text(value)?)),
+                "as_of" => Ok(Setting::AsOf(as_of::setting(value, zone)?)),
                 "timezone" | "time_zone" => Ok(Setting::TimeZone(text(value)?)),
                 _ => Err(settings(&format!("SET `{variable}`"))),
             }

@@ -2,7 +2,8 @@
 //!
 //! The parser's dialect knows none of these clauses. They are taken out of the tokens before it runs, and then given
 //! to the table whose name stood right before them; a clause that no table takes is refused, never dropped. Times without
-//! a zone are in the session's, as everywhere in a statement.
+//! a zone are in the session's, as everywhere in a statement. What stands without a clause is of the session's time
+//! (`SET as_of`), where it has one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -84,10 +85,34 @@ fn time_literal() -> GovernError {
 }
 
 fn time(value: &Value, zone: &str) -> Result<AsOf, GovernError> {
-    let Value::SingleQuotedString(text) = value else { return Err(time_literal()) };
-    let zone: Tz = zone.parse().map_err(|_| time_literal())?;
-    let time = string_to_datetime(&zone, text.trim()).map_err(|_| time_literal())?;
-    Ok(AsOf::Time(time.timestamp_micros()))
+    micros(value, zone).map(AsOf::Time).ok_or_else(time_literal)
+}
+
+/// A time as a text, in microseconds since 1970.
+fn micros(value: &Value, zone: &str) -> Option<i64> {
+    let Value::SingleQuotedString(text) = value else { return None };
+    let zone: Tz = zone.parse().ok()?;
+    Some(string_to_datetime(&zone, text.trim()).ok()?.timestamp_micros())
+}
+
+/// The time of a `SET as_of`, in microseconds since 1970; `None` for DEFAULT, which is now.
+pub(super) fn setting(value: &Expr, zone: &str) -> Result<Option<i64>, GovernError> {
+    let time = match value {
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("DEFAULT") => {
+            return Ok(None);
+        }
+        Expr::Value(value) => micros(&value.value, zone),
+        Expr::TypedString(typed) if matches!(typed.data_type, DataType::Date | DataType::Timestamp(..)) => {
+            micros(&typed.value.value, zone)
+        }
+        _ => None,
+    };
+    time.map(Some).ok_or_else(|| GovernError::Value {
+        message:
+            "that is no time for `SET as_of`: write a text such as '2026-11-21 15:00:00', TIMESTAMP '…' or DATE '…' \
+                  (without a zone it is the session's), or DEFAULT for now"
+                .to_owned(),
+    })
 }
 
 /// A clause, by where the name before it stands.
@@ -246,6 +271,26 @@ impl Visitor for Tables<'_> {
             && let Ok(version) = AsOf::read(version, self.zone)
         {
             self.found.push((name.clone(), version));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The names after FROM and JOIN that have no such clause; those of common table expressions are among them.
+pub(super) fn others(statement: &Ast) -> Vec<ObjectName> {
+    let mut others = Others(Vec::new());
+    let _: ControlFlow<()> = statement.visit(&mut others);
+    others.0
+}
+
+struct Others(Vec<ObjectName>);
+
+impl Visitor for Others {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { name, version: None, args: None, .. } = factor {
+            self.0.push(name.clone());
         }
         ControlFlow::Continue(())
     }

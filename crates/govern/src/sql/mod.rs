@@ -108,6 +108,8 @@ pub enum Setting {
     Purpose(Option<String>),
     /// `SET break_glass = 'reason'`; `None` for `DEFAULT`, which ends it.
     BreakGlass(Option<String>),
+    /// `SET as_of = TIMESTAMP '2026-11-21 15:00:00'`, in microseconds since 1970; `None` for `DEFAULT`, which is now.
+    AsOf(Option<i64>),
 }
 
 /// Parses one statement of a session that has set nothing.
@@ -229,6 +231,19 @@ impl Statement {
     /// The tables of that query whose version is asked for, with the version, in the order of the text.
     pub(crate) fn versions(&self) -> Vec<(ast::ObjectName, AsOf)> {
         self.query.as_deref().map(|query| deep(|| as_of::tables(query, self.time_zone()))).unwrap_or_default()
+    }
+
+    /// The time of the other tables, if that is not now. What tells of metadata or of access, tells of now.
+    pub(crate) fn as_of(&self) -> Option<AsOf> {
+        match self.kind {
+            StatementKind::Query | StatementKind::Explain(_) => self.defaults.as_of.map(AsOf::Time),
+            _ => None,
+        }
+    }
+
+    /// The names of those, names of common table expressions included.
+    pub(crate) fn unversioned(&self) -> Vec<ast::ObjectName> {
+        self.query.as_deref().map(|query| deep(|| as_of::others(query))).unwrap_or_default()
     }
 
     /// The table that `DESCRIBE` or `SHOW COLUMNS` is about.

@@ -18,11 +18,13 @@ pub struct Defaults {
     pub time_zone: Arc<str>,
     /// The domain of tables without one; without it there are none.
     pub schema: Option<Arc<str>>,
+    /// The time of tables whose version is not asked for, in microseconds since 1970; without it that is now.
+    pub as_of: Option<i64>,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { time_zone: UTC.into(), schema: None }
+        Defaults { time_zone: UTC.into(), schema: None, as_of: None }
     }
 }
 

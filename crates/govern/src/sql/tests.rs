@@ -60,8 +60,28 @@ fn settings() {
     assert_eq!(setting("SET break_glass = 'it burns'"), Setting::BreakGlass(Some("it burns".into())));
     assert_eq!(setting("SET break_glass = DEFAULT"), Setting::BreakGlass(None));
     check("SET break_glass = 'it burns'", "set | SET break_glass = ?");
+    let midnight = 1_767_225_600_000_000;
+    for (value, time) in [
+        ("'2026-01-01'", Some(midnight)),
+        ("TIMESTAMP '2026-01-01 00:00:00.000001'", Some(midnight + 1)),
+        ("TIMESTAMP WITH TIME ZONE '2026-01-01 01:00:00+01:00'", Some(midnight)),
+        ("DATE '2026-01-01'", Some(midnight)),
+        ("DEFAULT", None),
+        ("default", None),
+    ] {
+        assert_eq!(setting(&format!("SET as_of = {value}")), Setting::AsOf(time), "{value}");
+        assert_eq!(setting(&format!("SET AS_OF TO {value}")), Setting::AsOf(time), "{value}");
+    }
+    check("SET as_of = TIMESTAMP '2026-01-01'", "set | SET as_of = TIMESTAMP ?");
+    for value in
+        ["'yesterday'", "yesterday", "now()", "1767225600", "NULL", "TIME '10:00:00'", "LOCAL", "''", "\"DEFAULT\""]
+    {
+        let error = parse(&format!("SET as_of = {value}"), &ParseLimits::default()).unwrap_err();
+        assert_eq!(error.code(), "statement-value", "{value}: {error}");
+        assert!(error.to_string().starts_with("that is no time for `SET as_of`: write a text such as"), "{error}");
+    }
     check("SET purpose = 'fraud'", "set | SET purpose = ?");
-    let hint = "is not supported: the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'` and `SET break_glass = '…'`";
+    let hint = "is not supported: the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'` and `SET break_glass = '…'`";
     check("SET datafusion.execution.batch_size = 1", &format!("SET `datafusion.execution.batch_size` {hint}"));
     check("SET ROLE admin", &format!("this SET {hint}"));
     check("RESET datafusion.execution.batch_size", &format!("RESET {hint}"));

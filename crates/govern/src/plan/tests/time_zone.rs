@@ -8,7 +8,8 @@ use crate::{Defaults, wire_type};
 
 /// The type of a statement's one column.
 fn column(sql: &str, zone: Option<&str>) -> String {
-    let defaults = zone.map_or_else(Defaults::default, |zone| Defaults { time_zone: zone.into(), schema: None });
+    let defaults =
+        zone.map_or_else(Defaults::default, |zone| Defaults { time_zone: zone.into(), ..Defaults::default() });
     let statement = parsed_in(sql, &defaults);
     match planner().govern(&statement, &ana(), None) {
         Verdict::Permit(plan, _) => plan.schema().field(0).data_type().to_string(),

@@ -1,8 +1,8 @@
 //! Tables as of earlier versions: what is planned, and what is refused before anything is looked up.
 
-use super::mesh::{ana, parsed, planner};
+use super::mesh::{ana, parsed, parsed_in, planner};
 use super::*;
-use crate::sql::AsOf;
+use crate::sql::{AsOf, Defaults};
 
 /// What the engine would say: `orders.events` has no columns `customer` and `region` at version 1.
 fn resolved(asked: &[VersionedTable]) -> Versions {
@@ -24,9 +24,13 @@ fn resolved(asked: &[VersionedTable]) -> Versions {
 }
 
 fn verdict(sql: &str) -> Verdict {
-    let (statement, subject) = (parsed(sql), ana());
-    match planner().versions(&statement, &subject) {
-        Ok(asked) => planner().govern_at(&statement, &subject, None, &resolved(&asked)),
+    verdict_of(&parsed(sql))
+}
+
+fn verdict_of(statement: &Statement) -> Verdict {
+    let subject = ana();
+    match planner().versions(statement, &subject) {
+        Ok(asked) => planner().govern_at(statement, &subject, None, &resolved(&asked)),
         Err(refused) => *refused,
     }
 }
@@ -148,6 +152,78 @@ fn a_version_that_nobody_resolved_is_not_planned() {
     let several =
         "SELECT 1 FROM orders.events VERSION AS OF 7 a, mesh.orders.events VERSION AS OF 7 b, orders.events c";
     assert_eq!(planner().versions(&parsed(several), &ana()).unwrap().len(), 1, "each version is looked up once");
+}
+
+const THEN: &str = "2026-01-01 00:00:00Z";
+
+/// In a session of that time, whose tables without a domain are of `schema`.
+fn then(sql: &str, schema: Option<&str>) -> Statement {
+    let defaults =
+        Defaults { schema: schema.map(Into::into), as_of: Some(1_767_225_600_000_000), ..Defaults::default() };
+    parsed_in(sql, &defaults)
+}
+
+/// The versions of the scans, or why there are none.
+fn scanned_then(sql: &str, schema: Option<&str>) -> String {
+    match verdict_of(&then(sql, schema)) {
+        Verdict::Permit(plan, _) => {
+            let version =
+                |scan: &Arc<ScanSource>| scan.version().map_or("now".to_string(), |found| found.snapshot.clone());
+            let mut versions: Vec<_> = plan.scans().iter().map(version).collect();
+            versions.sort();
+            versions.join(", ").replace(THEN, "then")
+        }
+        other => other.decision().reason.clone().unwrap().message,
+    }
+}
+
+#[test]
+fn a_sessions_time_is_that_of_tables_without_a_clause() {
+    for (sql, expect) in [
+        ("SELECT 1 FROM orders.events", "then"),
+        ("SELECT 1 FROM mesh.orders.events a, ORDERS.events b, customers.profiles", "then, then, then"),
+        ("SELECT 1 FROM orders.events VERSION AS OF 2 a, orders.events b", "2, then"),
+        ("SELECT 1 FROM orders.events TIMESTAMP AS OF '2025-01-01' a, orders.events b", "2025-01-01 00:00:00Z, then"),
+        (
+            "SELECT (SELECT count(*) FROM orders.events) AS a, (SELECT count(*) FROM orders.events VERSION AS OF 2) AS b",
+            "2, then",
+        ),
+        (
+            "WITH e AS (SELECT * FROM orders.events) SELECT 1 FROM e, e f WHERE EXISTS (SELECT 1 FROM orders.events)",
+            "then, then, then",
+        ),
+        ("EXPLAIN SELECT 1 FROM orders.events", "then"),
+        ("EXPLAIN ANALYZE SELECT 1 FROM orders.events", "then"),
+        ("SELECT 1 FROM generate_series(1, 2), unnest([1])", ""),
+        ("SELECT table_name FROM information_schema.tables", ""),
+        ("SHOW TABLES", ""),
+        ("SHOW COLUMNS FROM orders.events", ""),
+        ("DESCRIBE orders.events", ""),
+        ("EXPLAIN ACCESS SELECT 1 FROM orders.events, system.products", ""),
+        (
+            "SELECT 1 FROM system.products",
+            "table `system.products` has no versions: `SET as_of = DEFAULT` goes back to now",
+        ),
+        (
+            "SELECT 1 FROM hr.salaries",
+            "table `hr.salaries` not found: write `domain.table`, `SHOW TABLES` lists what you may discover",
+        ),
+    ] {
+        assert_eq!(scanned_then(sql, None), expect, "{sql}");
+    }
+    let own = "WITH events AS (SELECT 1 AS id) SELECT id FROM events";
+    assert_eq!(scanned_then(own, Some("orders")), "", "the statement's own name is no table");
+    let both = "WITH events AS (SELECT id FROM events) SELECT id FROM events";
+    assert_eq!(scanned_then(both, Some("orders")), "then", "but within it, the name is the table's");
+    let asked = planner().versions(&then("SELECT 1 FROM orders.events a, orders.events b, hr.salaries", None), &ana());
+    assert_eq!(asked.unwrap().len(), 1, "each once, and nothing of what is hidden");
+}
+
+#[test]
+fn a_time_that_nobody_resolved_is_not_planned() {
+    let statement = then("SELECT 1 FROM orders.events", None);
+    let verdict = planner().govern(&statement, &ana(), None);
+    assert!(matches!(verdict, Verdict::Undecided(_)), "{:?}", verdict.decision().reason);
 }
 
 #[test]

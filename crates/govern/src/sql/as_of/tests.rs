@@ -173,7 +173,7 @@ fn only_literals_choose_a_version() {
 #[test]
 fn times_without_a_zone_are_in_the_sessions() {
     let at = |literal: &str, zone: &str| {
-        let defaults = Defaults { time_zone: zone.into(), schema: None };
+        let defaults = Defaults { time_zone: zone.into(), ..Defaults::default() };
         let sql = format!("SELECT 1 FROM a.t TIMESTAMP AS OF {literal}");
         parse_in(&sql, &ParseLimits::default(), &defaults).map(|statement| statement.versions()[0].1.to_string())
     };
