@@ -2,7 +2,7 @@
 //! with a password. What Keycloak would never sign is tested in the crate that verifies.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portcullis_audit::{Query, search};
-use portcullis_gateway::config::{Span, TrustedIssuer};
+use portcullis_gateway::config::{Page, Span, TrustedIssuer};
 use portcullis_gateway::{Config, ErrorKind, Gateway};
 use serde_json::{Value, json};
 
 use crate::support::{self, block_on, copy_of_mesh};
+use crate::{token_exchange, token_page};
 
 const ADMIN: &str = "a throw-away password";
 const SQL: &str =
@@ -49,7 +50,11 @@ fn external_keycloak_tokens_are_credentials() {
     assert!(hidden.contains("table `orders.order_events` not found"), "{hidden}");
 
     refuses_what_is_not_meant_for_it(&keycloak, &ask, &anna);
-    people_log_in_from_a_terminal(&keycloak, &python, &ask, &facts_of(&ask, &anna));
+    let annas = facts_of(&ask, &anna);
+    people_log_in_from_a_terminal(&keycloak, &python, &ask, &annas);
+    let at = |token: &str, address: SocketAddr| bearer(&python, &address.to_string(), token, SQL, None);
+    token_exchange::services_act_with_exchanged_tokens(&keycloak, &at, &annas);
+    token_page::people_get_a_token_with_a_browser(&keycloak, &at, &annas);
     follows_the_rotation_of_keys(&keycloak, &gateway, &anna);
 
     // The provider is gone: its keys are known for a while, and a gateway that never had them says so.
@@ -191,8 +196,14 @@ fn audit_names_the_principals(mesh: &Path) {
 }
 
 fn open(mesh: &Path, keycloak: &Keycloak) -> Arc<Gateway> {
+    open_with(mesh, keycloak, Page::default())
+}
+
+/// A gateway that trusts Keycloak's tokens, with this page for tokens.
+pub fn open_with(mesh: &Path, keycloak: &Keycloak, page: Page) -> Arc<Gateway> {
     let mut config = Config::load(mesh).unwrap();
     config.catalogue.watch = false;
+    config.identity.page = page;
     let groups = [("eu-analysts", "eu_analysts"), ("fraud-desk", "fraud")];
     config.identity.issuers = vec![TrustedIssuer {
         issuer: keycloak.issuer("mesh"),
@@ -227,7 +238,7 @@ pub fn bearer(python: &Path, address: &str, token: &str, sql: &str, purpose: Opt
 }
 
 /// A Keycloak of this test's own with two realms, stopped when it is dropped.
-struct Keycloak {
+pub struct Keycloak {
     process: Child,
     url: String,
     client: reqwest::Client,
@@ -265,18 +276,23 @@ impl Keycloak {
         keycloak
     }
 
-    fn issuer(&self, realm: &str) -> String {
+    pub fn issuer(&self, realm: &str) -> String {
         format!("{}/realms/{realm}", self.url)
     }
 
     /// A token for these credentials; with a password, unless another grant is among them.
-    fn token(&self, realm: &str, credentials: &[(&str, &str)]) -> String {
+    pub fn token(&self, realm: &str, credentials: &[(&str, &str)]) -> String {
         let mut form = vec![("grant_type", "password")];
         form.retain(|(name, _)| !credentials.iter().any(|(given, _)| given == name));
         form.extend(credentials);
         let url = format!("{}/protocol/openid-connect/token", self.issuer(realm));
         let answer = self.send(self.client.post(url).form(&form));
         answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub fn create_client(&self, realm: &str, client: &Value) {
+        let clients = self.client.post(format!("{}/admin/realms/{realm}/clients", self.url));
+        self.send(self.admin(clients).header("content-type", "application/json").body(client.to_string()));
     }
 
     /// Lets a new key sign from now on. Returns the id of the provider of the old one.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bad_input;
+mod browser;
 mod cli;
 mod clients;
 mod differential;
@@ -23,3 +24,5 @@ mod sql_catalogue;
 mod support;
 mod telemetry;
 mod threats;
+mod token_exchange;
+mod token_page;

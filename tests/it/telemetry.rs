@@ -210,6 +210,49 @@ fn traces_have_a_span_for_each_stage_and_nothing_of_what_was_asked() {
     }
 }
 
+/// Whoever says with a call which span it belongs to finds the query there: one that was refused, too.
+#[test]
+fn a_query_is_a_part_of_its_callers_trace() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let listener = block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let collector = collect(listener);
+    let mesh = support::copy_of_mesh();
+    let gateway = block_on(support::open(mesh.path())).unwrap();
+    let exporting = export(&gateway, address);
+    let served = support::serve(Arc::clone(&gateway), None);
+    block_on(async {
+        let mut ana = crate::flight::login(&served, "ana").await;
+        for parent in [PARENT, "00-00000000000000000000000000000000-b7ad6b7169203331-01", "literal"] {
+            ana.set_header("traceparent", parent);
+            crate::flight::query(&mut ana, "SELECT 1").await;
+        }
+        ana.set_header("traceparent", PARENT);
+        let info = ana.execute("SELECT $1".to_owned(), None).await.unwrap();
+        ana.do_get(info.endpoint[0].ticket.clone().unwrap()).await.map(drop).unwrap_err();
+    });
+    gateway.metrics().end_traces();
+    block_on(exporting).unwrap();
+    let requests = collector.0.lock().unwrap();
+    let resources = requests.iter().flat_map(|request| &request.resource_spans);
+    let spans: Vec<_> = resources.flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans).collect();
+    let queries = spans.iter().copied().filter(|span| span.name == "query");
+    let (theirs, own): (Vec<&portcullis_otlp::Span>, Vec<_>) =
+        queries.partition(|span| !span.parent_span_id.is_empty());
+    assert_eq!((theirs.len(), own.len()), (2, 2));
+    let (trace, parent) = (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128, 0xb7ad_6b71_6920_3331_u64);
+    for query in &theirs {
+        assert_eq!(
+            (&query.trace_id[..], &query.parent_span_id[..]),
+            (&trace.to_be_bytes()[..], &parent.to_be_bytes()[..])
+        );
+        assert!(spans.iter().any(|span| span.name == "parse" && span.parent_span_id == query.span_id));
+    }
+    assert_ne!(theirs[0].span_id, theirs[1].span_id);
+    assert_eq!(theirs.iter().map(|span| span.status.as_ref().unwrap().code).collect::<Vec<_>>(), [1, 2]);
+    assert!(own.iter().all(|query| query.trace_id != trace.to_be_bytes()));
+}
+
 #[test]
 fn a_collector_that_is_away_costs_traces_only() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

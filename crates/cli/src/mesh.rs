@@ -49,7 +49,7 @@ impl Failure {
 
 impl From<GatewayError> for Failure {
     fn from(error: GatewayError) -> Self {
-        Self { message: error.message, hint: None, findings: error.findings, code: FAILED }
+        Self { message: error.message, hint: None, findings: error.findings.into_vec(), code: FAILED }
     }
 }
 

@@ -35,7 +35,7 @@ const CREATED: &str = "type.googleapis.com/arrow.flight.protocol.sql.ActionCreat
 const ACTIONS: [(&str, &str); 8] = [
     (CREATE_PREPARED_STATEMENT, "Plans a statement and returns a handle for it."),
     (CLOSE_PREPARED_STATEMENT, "Ends the use of a handle."),
-    (CANCEL_FLIGHT_INFO, "Stops what runs for the tickets of a FlightInfo at this replica."),
+    (CANCEL_FLIGHT_INFO, "Stops what runs, or is polled for, by the tickets of a FlightInfo at this replica."),
     (CANCEL_QUERY, "As CancelFlightInfo, for older clients."),
     (RENEW_FLIGHT_ENDPOINT, "Returns an endpoint whose ticket expires later."),
     (
@@ -101,10 +101,11 @@ pub(crate) async fn run(
     }
 }
 
-/// Stops what this principal runs for these tickets.
+/// Stops what this principal runs for these tickets, and the poll that waits for them.
 fn cancel(running: &Running, session: &Session, info: &FlightInfo) -> Result<(), Status> {
-    let tickets = info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref());
-    let stopped = tickets.filter(|ticket| running.cancel(&session.audience(), &ticket.ticket)).count();
+    let tickets = info.endpoint.iter().filter_map(|endpoint| Some(&endpoint.ticket.as_ref()?.ticket));
+    let polled = info.flight_descriptor.iter().map(|descriptor| &descriptor.cmd);
+    let stopped = tickets.chain(polled).filter(|name| running.cancel(&session.audience(), name)).count();
     if stopped > 0 {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use arrow_flight::BasicAuth;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
-use portcullis_gateway::{ClientCertificate, Gateway, Session};
+use portcullis_gateway::{ClientCertificate, Gateway, Session, TraceParent};
 use prost::Message;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status};
@@ -19,6 +19,8 @@ const AUTHORIZATION: &str = "authorization";
 const PURPOSE: &str = "purpose";
 /// The header by which a service says for whom it asks.
 const ON_BEHALF_OF: &str = "x-portcullis-on-behalf-of";
+/// The header by which a caller says which of its spans its queries are a part of.
+const TRACEPARENT: &str = "traceparent";
 
 /// What a client proves its identity with.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,6 +122,7 @@ pub(crate) async fn login<'a>(
         Some(user) => gateway.act_for(session.with_purpose(purpose), user).await.map_err(status::from_gateway)?,
         None => session.with_purpose(purpose),
     };
+    let session = session.with_trace(traceparent(metadata));
     Ok(Caller { gateway, session, token, carried: Carried::nothing() })
 }
 
@@ -168,6 +171,13 @@ fn purpose(metadata: &MetadataMap) -> Result<Option<String>, Status> {
     let Some(value) = metadata.get(PURPOSE) else { return Ok(None) };
     let text = value.to_str().map_err(|_| status::invalid("the header `purpose` is not plain text"))?;
     Ok(Some(text.to_owned()))
+}
+
+/// The caller's span. One that cannot be read is none: it is no reason to refuse a call.
+fn traceparent(metadata: &MetadataMap) -> Option<TraceParent> {
+    let mut values = metadata.get_all(TRACEPARENT).into_iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() { None } else { TraceParent::parse(value) }
 }
 
 /// For whom a call is, if it says so: once, and in plain text.

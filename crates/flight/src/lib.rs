@@ -21,6 +21,7 @@ pub mod health;
 mod info;
 mod listener;
 mod metadata;
+mod poll;
 mod prepared;
 mod put;
 mod running;

@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::{self, Caller};
 use crate::encode::{self, Encoder};
 use crate::metadata::Metadata;
+use crate::poll::{self, Asked};
 use crate::running::Running;
 use crate::statement::{Answer as Described, Rows};
 use crate::ticket::Statement;
@@ -71,6 +72,21 @@ impl FlightSql {
             ticket = statement.was_set().into_ticket(&self.gateway, session);
         }
         info::flight_info(&self.gateway, &schema, descriptor, &ticket, &notices)
+    }
+
+    /// As [`FlightSql::info`]; where that takes long, what to ask with again comes first.
+    async fn poll(&self, session: &Session, descriptor: FlightDescriptor) -> Result<PollInfo, Status> {
+        let name = descriptor.cmd.clone();
+        match poll::asked(&self.gateway, session, descriptor)? {
+            Asked::First(first) => match poll::at_once(self.info(session, first.clone())).await {
+                Some(info) => info.map(poll::done),
+                None => Ok(poll::again(&self.gateway, session, &first)),
+            },
+            Asked::Again(first, session) => {
+                let call = self.running.begin(&session.audience(), &name);
+                call.unless_cancelled(self.info(&session, first)).await.map(poll::done)
+            }
+        }
     }
 
     async fn schema(&self, session: &Session, descriptor: &FlightDescriptor) -> Result<SchemaResult, Status> {
@@ -158,10 +174,8 @@ impl FlightService for FlightSql {
 
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Answer<PollInfo> {
         let caller = self.caller(&request).await?;
-        let info = self.info(&caller.session, request.into_inner()).await;
-        let done =
-            |info| PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time: None };
-        caller.answer_one(info.map(done))
+        let polled = self.poll(&caller.session, request.into_inner()).await;
+        caller.answer_one(polled)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Answer<SchemaResult> {

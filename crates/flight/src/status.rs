@@ -32,9 +32,16 @@ pub(crate) fn code(kind: ErrorKind) -> Code {
 /// The trailer by which gRPC clients are told when to try again, in milliseconds.
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The status of a gateway's error.
+/// The status of a gateway's error. If there is a query, it names that as the audit journal does.
 pub(crate) fn from_gateway(error: GatewayError) -> Status {
-    let mut status = Status::new(code(error.kind), truncated(error.message));
+    let mut message = truncated(error.message);
+    if let Some(id) = &error.query_id {
+        message = format!("{message} (query {id})");
+    }
+    let mut status = Status::new(code(error.kind), message);
+    if let Some(id) = error.query_id.and_then(|id| MetadataValue::try_from(&*id).ok()) {
+        status.metadata_mut().insert(QUERY_ID, id);
+    }
     if let Some(time) = error.retry_after {
         status
             .metadata_mut()
@@ -43,13 +50,9 @@ pub(crate) fn from_gateway(error: GatewayError) -> Status {
     status
 }
 
-/// The status of an error of a running query, which names the query as the audit journal does.
+/// The status of an error of a running query.
 pub(crate) fn from_query(error: GatewayError, query_id: &str) -> Status {
-    let mut status = Status::new(code(error.kind), format!("{} (query {query_id})", truncated(error.message)));
-    if let Ok(id) = MetadataValue::try_from(query_id) {
-        status.metadata_mut().insert(QUERY_ID, id);
-    }
-    status
+    from_gateway(GatewayError { query_id: Some(query_id.into()), ..error })
 }
 
 /// The request is malformed or out of bounds.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use portcullis_gateway::{ClientCertificate, Marks};
+use portcullis_gateway::{ClientCertificate, Marks, Vouched};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::Status;
@@ -53,6 +54,8 @@ impl TlsConfig {
 pub(crate) struct Tls {
     config: TlsConfig,
     current: RwLock<Arc<Loaded>>,
+    /// Counts what was taken up anew.
+    changes: watch::Sender<u64>,
 }
 
 struct Loaded {
@@ -67,7 +70,8 @@ impl Tls {
     pub(crate) async fn open(config: TlsConfig, age: Duration) -> Result<Arc<Tls>, FlightError> {
         let mut marks = Marks::of(config.files());
         let loaded = Loaded::read(&config).await?;
-        let tls = Arc::new(Tls { config, current: RwLock::new(Arc::new(loaded)) });
+        let changes = watch::Sender::new(0);
+        let tls = Arc::new(Tls { config, current: RwLock::new(Arc::new(loaded)), changes });
         let watched = Arc::downgrade(&tls);
         tokio::spawn(async move {
             let mut stale = false;
@@ -82,6 +86,7 @@ impl Tls {
                     Ok(loaded) => {
                         stale = false;
                         *tls.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+                        tls.changes.send_modify(|changes| *changes += 1);
                         tracing::info!("the certificates for TLS were taken up anew");
                     }
                     Err(error) => {
@@ -140,6 +145,18 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Whether the authorities accept a client's certificates at this time.
+    fn accepts(&self, chain: &[CertificateDer<'static>], at: UnixTime) -> bool {
+        let (Some((end, others)), Some(clients)) = (chain.split_first(), &self.clients) else { return false };
+        let verified = clients.verify_client_cert(end, others, at);
+        if let Err(error) = &verified {
+            tracing::warn!(%error, "a client certificate is not accepted any more");
+        }
+        verified.is_ok()
+    }
+}
+
 async fn read(path: &Path) -> Result<Vec<u8>, FlightError> {
     tokio::fs::read(path).await.map_err(|error| FlightError::TlsFile { path: path.to_owned(), error })
 }
@@ -162,7 +179,7 @@ fn broken(path: &Path, reason: &dyn std::fmt::Display) -> FlightError {
 /// The certificate that a client has shown on its connection.
 pub(crate) struct Presented {
     tls: Arc<Tls>,
-    chain: Vec<CertificateDer<'static>>,
+    chain: Arc<[CertificateDer<'static>]>,
     /// When it was last verified, and with what.
     verified: Mutex<(Instant, Arc<Loaded>)>,
 }
@@ -170,28 +187,31 @@ pub(crate) struct Presented {
 impl Presented {
     /// What was shown in a handshake that has just ended.
     pub(crate) fn of(tls: &Arc<Tls>, stream: &TlsStream<TcpStream>) -> Option<Presented> {
-        let chain: Vec<_> =
-            stream.get_ref().1.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
+        let chain = stream.get_ref().1.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
         // The next call finds out whether authorities have changed since.
         let long_ago = Instant::now().checked_sub(VERIFIED_FOR).unwrap_or_else(Instant::now);
         Some(Presented { tls: Arc::clone(tls), chain, verified: Mutex::new((long_ago, tls.current())) })
     }
 
-    /// The certificate, if it is good now: connections last longer than certificates and authorities.
+    /// The certificate, if it is good now: connections last longer than certificates and authorities. What runs with it
+    /// is looked at again when authorities have changed.
     pub(crate) fn certificate(&self) -> Result<ClientCertificate, Status> {
         let refused =
             || Status::unauthenticated("the client certificate is not accepted, or not any more: connect with another");
-        let (end, others) = self.chain.split_first().ok_or_else(refused)?;
+        let end = self.chain.first().ok_or_else(refused)?;
+        // Before the authorities are taken: no change falls between.
+        let (changes, now) = (self.tls.changes.subscribe(), UnixTime::now());
         let loaded = self.tls.current();
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.0.elapsed() >= VERIFIED_FOR || !Arc::ptr_eq(&verified.1, &loaded) {
-            let clients = loaded.clients.as_ref().ok_or_else(refused)?;
-            clients.verify_client_cert(end, others, UnixTime::now()).map_err(|error| {
-                tracing::warn!(%error, "a client certificate is not accepted any more");
-                refused()
-            })?;
+            if !loaded.accepts(&self.chain, now) {
+                return Err(refused());
+            }
             *verified = (Instant::now(), loaded);
         }
-        ClientCertificate::read(end).map_err(crate::status::from_gateway)
+        let (tls, chain) = (Arc::clone(&self.tls), Arc::clone(&self.chain));
+        let vouched = Vouched::new(move || tls.current().accepts(&chain, now), changes);
+        let certificate = ClientCertificate::read(end).map_err(crate::status::from_gateway)?;
+        Ok(certificate.vouched_by(vouched))
     }
 }

@@ -5,10 +5,13 @@
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
 use portcullis_contract::{Finding, Position};
 use ring::digest::{SHA256, digest};
 use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
 use webpki::EndEntityCert;
 
 use crate::config::{CertificateName, Certificates as Settings};
@@ -19,9 +22,39 @@ use crate::personal::Source;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const UNREADABLE: &str = "certificates-unreadable";
 
+/// Who has verified a certificate, to be asked again.
+#[derive(Clone)]
+pub struct Vouched {
+    accepts: Arc<dyn Fn() -> bool + Send + Sync>,
+    changes: watch::Receiver<u64>,
+}
+
+impl Vouched {
+    /// `accepts` says whether the certificate would be accepted by the authorities of that moment, as it was when it was shown;
+    /// `changes`, when they have changed since.
+    pub fn new(accepts: impl Fn() -> bool + Send + Sync + 'static, changes: watch::Receiver<u64>) -> Vouched {
+        Vouched { accepts: Arc::new(accepts), changes }
+    }
+}
+
+impl PartialEq for ClientCertificate {
+    fn eq(&self, other: &ClientCertificate) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for ClientCertificate {}
+
+impl fmt::Debug for Vouched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vouched")
+    }
+}
+
 /// A certificate that a client has shown, and that was verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ClientCertificate {
+    vouched: Option<Vouched>,
     fingerprint: String,
     serial: String,
     uris: Vec<String>,
@@ -41,12 +74,35 @@ impl ClientCertificate {
         let certificate = EndEntityCert::try_from(&bytes).map_err(|_| unreadable())?;
         let texts = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
         Ok(ClientCertificate {
+            vouched: None,
             fingerprint: hex(digest(&SHA256, der).as_ref()),
             serial: hex(certificate.serial()).trim_start_matches('0').to_owned(),
             uris: texts(&mut certificate.valid_uri_names()),
             dns: texts(&mut certificate.valid_dns_names()),
             common_names: common_names(certificate.subject()).ok_or_else(unreadable)?,
         })
+    }
+
+    /// The same certificate, for which somebody vouches who may stop to.
+    #[must_use]
+    pub fn vouched_by(mut self, vouched: Vouched) -> ClientCertificate {
+        self.vouched = Some(vouched);
+        self
+    }
+
+    /// Tells when it may be that it is not accepted any more.
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<u64>> {
+        self.vouched.as_ref().map(|vouched| vouched.changes.clone())
+    }
+
+    /// # Errors
+    ///
+    /// `Unauthenticated`, if it would not be accepted any more.
+    pub(crate) fn is_vouched_for(&self) -> Result<(), GatewayError> {
+        match self.vouched.as_ref().is_none_or(|vouched| (vouched.accepts)()) {
+            true => Ok(()),
+            false => Err(GatewayError::unauthenticated("the client certificate is not accepted any more")),
+        }
     }
 
     /// Its SHA-256 fingerprint, in hexadecimal.

@@ -74,16 +74,32 @@ impl Gateway {
     ///
     /// `PermissionDenied`, unless a policy with the action `impersonate` lets it; whether there is such a user is not told.
     pub async fn act_for(&self, session: Session, user: &str) -> Result<Session, GatewayError> {
-        let (way, actor, client) = (session.authentication().to_owned(), session.user().to_owned(), session.client());
+        let twice = session.actor().is_some();
         let acting = session.acting_for(user.to_owned());
-        match self.subject(&self.state(), &acting) {
-            Ok(_) => Ok(acting),
-            Err(error) => {
-                tracing::warn!(actor, user, %error, "acting for a user was refused");
-                self.refusals.note(Refusal::new(What::Impersonation, &way, &error, Some(&actor), client)).await;
-                Err(error)
+        match twice {
+            false => self.may_act(acting).await,
+            // The journal has a place for one.
+            true => {
+                let message = "who acts for a user already cannot act for another one by way of that";
+                self.may_not_act(&acting, GatewayError::new(ErrorKind::PermissionDenied, message)).await
             }
         }
+    }
+
+    /// The session, if its actor may act for its user.
+    async fn may_act(&self, session: Session) -> Result<Session, GatewayError> {
+        match self.subject(&self.state(), &session) {
+            Ok(_) => Ok(session),
+            Err(error) => self.may_not_act(&session, error).await,
+        }
+    }
+
+    async fn may_not_act(&self, session: &Session, error: GatewayError) -> Result<Session, GatewayError> {
+        let (actor, user) = (session.actor(), session.user());
+        tracing::warn!(actor, user, %error, "acting for a user was refused");
+        let (way, client) = (session.authentication(), session.client());
+        self.refusals.note(Refusal::new(What::Impersonation, way, &error, actor, client)).await;
+        Err(error)
     }
 
     /// What the session has set, for the client to keep: sealed for its principal, and as text.
@@ -147,6 +163,7 @@ impl Gateway {
             ("oidc", self.claimed_session(token).await.map_err(|error| (None, error)))
         };
         match session {
+            Ok(session) if session.actor().is_some() => self.may_act(session.with_client(client)).await,
             Ok(session) => Ok(session.with_client(client)),
             Err((user, error)) => {
                 tracing::warn!(kind, %error, "a token was refused");
@@ -160,12 +177,17 @@ impl Gateway {
         let (verified, rules) = self.identity.verify(token, self.clock.now_ms()).await?;
         let state = self.state();
         let principal = identity::principal(rules, &verified.claims, &state.snapshot)?;
-        if state.users.get(&principal.id).is_some() {
+        let actor = identity::actor(rules, &verified.claims)?;
+        if [&principal].into_iter().chain(&actor).any(|named| state.users.get(&named.id).is_some()) {
             let message =
                 "the token's principal is also a user of the users file: set `principal_prefix` for its issuer";
             return Err(GatewayError::unauthenticated(message));
         }
-        Ok(Session::claimed(principal, verified.expires_ms))
+        let session = Session::claimed(principal, verified.expires_ms);
+        Ok(match actor {
+            Some(actor) => session.acted_by(Session::claimed(actor, verified.expires_ms)),
+            None => session,
+        })
     }
 
     /// The session that a token of the gateway's own stands for; where it is refused (it is forged or expired, or its user

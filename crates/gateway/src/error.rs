@@ -63,17 +63,20 @@ pub struct GatewayError {
     /// What happened and what to do about it.
     pub message: String,
     /// Findings behind it, where the mesh itself is at fault (at start-up).
-    pub findings: Vec<Finding>,
+    pub findings: Box<[Finding]>,
     /// The limit that was met, by the name that metrics have for it.
     pub limit: Option<&'static str>,
     /// When it may be worth to try again.
     pub retry_after: Option<Duration>,
+    /// The query that was refused, as the audit journal names it, where it came to one.
+    pub query_id: Option<Box<str>>,
 }
 
 impl GatewayError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> GatewayError {
-        GatewayError { kind, message: message.into(), findings: Vec::new(), limit: None, retry_after: None }
+        let message = message.into();
+        GatewayError { kind, message, findings: Box::default(), limit: None, retry_after: None, query_id: None }
     }
 
     /// A limit was met.
@@ -99,7 +102,7 @@ impl GatewayError {
     }
 
     pub(crate) fn with_findings(mut self, findings: Vec<Finding>) -> GatewayError {
-        self.findings = findings;
+        self.findings = findings.into();
         self
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{ErrorKind, GatewayError};
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
+use crate::page::Page;
 use crate::refusals::Refusals;
 use crate::session::{Credential, Session};
 use crate::signer::Signer;
@@ -51,6 +52,7 @@ pub struct Gateway {
     pub(crate) clock: Clock,
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
+    pub(crate) page: Option<Page>,
     pub(crate) signer: Signer,
     turns: Turns,
     metrics: Arc<Metrics>,
@@ -120,6 +122,7 @@ impl Gateway {
             GatewayError::invalid(message).with_findings(findings)
         })?;
         let identity = Identity::new(&config.identity)?;
+        let page = Page::open(&config.identity, &mesh_dir)?;
         let engine = Arc::new(engine(&mesh_dir, &config, guards)?);
         let options = JournalOptions {
             segment_bytes: config.audit.segment_size.bytes(),
@@ -133,6 +136,7 @@ impl Gateway {
         Ok(Gateway {
             logins: Logins::new(&config.identity),
             identity,
+            page,
             turns: Turns::new(&config.limits),
             current: Arc::new(Current::new(state)),
             reloading: Mutex::default(),
@@ -424,35 +428,41 @@ pub enum Ready {
 /// vocabulary of now.
 pub(crate) fn principal(state: &State, session: &Session, context: &RequestContext) -> Result<Principal, GatewayError> {
     if let Some(acting) = session.acting() {
-        return impersonated(state, acting, session.user(), context);
+        return impersonated(state, session, acting, context);
     }
     match session.revocable() {
         Some(Credential::Token(token)) => state.tokens.stands(token)?,
-        Some(Credential::Certificate(certificate)) => state.revoked.accepts(certificate)?,
+        Some(Credential::Certificate(certificate)) => {
+            certificate.is_vouched_for()?;
+            state.revoked.accepts(certificate)?;
+        }
         None => {}
     }
-    let Some(claimed) = session.claimed_principal() else {
-        return state.principal(session.user()).cloned().ok_or_else(removed);
-    };
+    own(state, session)?.ok_or_else(removed)
+}
+
+/// The session's principal by itself: none, if that is no user any more.
+fn own(state: &State, session: &Session) -> Result<Option<Principal>, GatewayError> {
+    let Some(claimed) = session.claimed_principal() else { return Ok(state.principal(session.user()).cloned()) };
     state.snapshot.check_principal(claimed).map_err(|reasons| {
         GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
     })?;
-    Ok(claimed.clone())
+    Ok(Some(claimed.clone()))
 }
 
 /// The user for whom somebody acts, who may do so now. Whoever may not does not learn whether there is such a user.
 fn impersonated(
     state: &State,
+    session: &Session,
     acting: &Session,
-    user: &str,
     context: &RequestContext,
 ) -> Result<Principal, GatewayError> {
     let context = RequestContext { actor: None, break_glass: None, ..context.clone() };
     let actor = Subject { principal: principal(state, acting, &context)?, context };
-    let user_now = state.principal(user).filter(|user| state.snapshot.may_impersonate(&actor, user).allowed);
-    user_now.cloned().ok_or_else(|| {
-        let message =
-            format!("no policy lets `{}` act for a user `{user}`: that takes the action `impersonate`", acting.user());
+    let user = own(state, session)?.filter(|user| state.snapshot.may_impersonate(&actor, user).allowed);
+    user.ok_or_else(|| {
+        let (actor, user) = (acting.user(), session.user());
+        let message = format!("no policy lets `{actor}` act for a user `{user}`: that takes the action `impersonate`");
         GatewayError::new(ErrorKind::PermissionDenied, message)
     })
 }

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use crate::config::{Identity as Settings, TrustedIssuer};
 use crate::error::{ErrorKind, GatewayError};
 
+/// The claim that says who acts.
+const ACTOR: &str = "act";
 /// Longer ids are not accepted.
 const LONGEST_ID: usize = 256;
 
@@ -47,7 +49,7 @@ impl Identity {
     }
 }
 
-fn refused(error: OidcError) -> GatewayError {
+pub(crate) fn refused(error: OidcError) -> GatewayError {
     match error {
         OidcError::Refused(_) | OidcError::Expired | OidcError::Login(_) => {
             GatewayError::unauthenticated(error.to_string())
@@ -70,17 +72,7 @@ pub(crate) fn principal(
     claims: &Map<String, Value>,
     snapshot: &PolicySnapshot,
 ) -> Result<Principal, GatewayError> {
-    let wrong = |claim: &str, what: &str| {
-        GatewayError::unauthenticated(format!("the token is refused: its claim `{claim}` {what}"))
-    };
-    let name = &rules.principal_claim;
-    let id = claim(claims, name).and_then(Value::as_str).filter(|id| !id.is_empty());
-    let id = id.ok_or_else(|| wrong(name, "names no principal"))?;
-    let id = format!("{}{id}", rules.principal_prefix);
-    if id.len() > LONGEST_ID || id.chars().any(char::is_control) {
-        return Err(wrong(name, "is no id of a principal"));
-    }
-
+    let id = id(rules, claims, "")?;
     let named = match claim(claims, &rules.groups_claim) {
         None | Some(Value::Null) => Vec::new(),
         Some(value) => texts(value).ok_or_else(|| wrong(&rules.groups_claim, "is not a list of groups"))?,
@@ -109,6 +101,38 @@ pub(crate) fn principal(
         GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
     })?;
     Ok(principal)
+}
+
+/// Who acts for the principal, where the token was exchanged and says so (`act`, RFC 8693, section 4.1): known by its id alone. Who
+/// acted for that one before is not looked at.
+///
+/// # Errors
+///
+/// `Unauthenticated`, if what it says names nobody, or somebody of another issuer: who acts would not be known.
+pub(crate) fn actor(rules: &TrustedIssuer, claims: &Map<String, Value>) -> Result<Option<Principal>, GatewayError> {
+    let Some(act) = claims.get(ACTOR) else { return Ok(None) };
+    let act = act.as_object().ok_or_else(|| wrong(ACTOR, "names no principal"))?;
+    if act.get("iss").is_some_and(|issuer| issuer.as_str() != Some(&rules.issuer)) {
+        return Err(wrong(ACTOR, "names a principal of another issuer"));
+    }
+    let id = id(rules, act, "act.")?;
+    Ok(Some(Principal { id, groups: BTreeSet::new(), attributes: BTreeMap::new() }))
+}
+
+/// The id of a principal, among the claims that stand `within` others.
+fn id(rules: &TrustedIssuer, claims: &Map<String, Value>, within: &str) -> Result<String, GatewayError> {
+    let name = format!("{within}{}", rules.principal_claim);
+    let id = claim(claims, &rules.principal_claim).and_then(Value::as_str).filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| wrong(&name, "names no principal"))?;
+    let id = format!("{}{id}", rules.principal_prefix);
+    if id.len() > LONGEST_ID || id.chars().any(char::is_control) {
+        return Err(wrong(&name, "is no id of a principal"));
+    }
+    Ok(id)
+}
+
+fn wrong(claim: &str, what: &str) -> GatewayError {
+    GatewayError::unauthenticated(format!("the token is refused: its claim `{claim}` {what}"))
 }
 
 /// What is wrong with the rules under these policies: groups and attributes that the vocabulary does not have.

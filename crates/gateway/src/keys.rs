@@ -22,16 +22,7 @@ pub(crate) fn load(
     keys_dir: &Path,
 ) -> Result<Vec<u8>, GatewayError> {
     let (from, key) = match reference {
-        Some(KeyRef::Env(variable)) => {
-            let value = std::env::var(variable).map_err(|_| {
-                GatewayError::invalid(format!("`secrets.{name}`: the environment variable `{variable}` is not set"))
-            })?;
-            (format!("the environment variable `{variable}`"), value.into_bytes())
-        }
-        Some(KeyRef::File(file)) => {
-            let path = mesh_dir.join(file);
-            (format!("`{}`", path.display()), read(&path)?)
-        }
+        Some(reference) => referred(&format!("secrets.{name}"), reference, mesh_dir)?,
         None => {
             let path = mesh_dir.join(keys_dir).join(format!("{name}.key"));
             (format!("`{}`", path.display()), read_or_generate(&path)?)
@@ -42,6 +33,27 @@ pub(crate) fn load(
         return Err(GatewayError::invalid(message));
     }
     Ok(key)
+}
+
+/// A secret that is not the gateway's own, so of any length.
+pub(crate) fn secret(name: &str, reference: &KeyRef, mesh_dir: &Path) -> Result<Vec<u8>, GatewayError> {
+    referred(name, reference, mesh_dir).map(|(_, secret)| secret)
+}
+
+/// What a reference leads to, and where that was.
+fn referred(name: &str, reference: &KeyRef, mesh_dir: &Path) -> Result<(String, Vec<u8>), GatewayError> {
+    match reference {
+        KeyRef::Env(variable) => {
+            let value = std::env::var(variable).map_err(|_| {
+                GatewayError::invalid(format!("`{name}`: the environment variable `{variable}` is not set"))
+            })?;
+            Ok((format!("the environment variable `{variable}`"), value.into_bytes()))
+        }
+        KeyRef::File(file) => {
+            let path = mesh_dir.join(file);
+            Ok((format!("`{}`", path.display()), read(&path)?))
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GatewayError> {

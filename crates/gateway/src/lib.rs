@@ -24,6 +24,7 @@ mod login;
 mod mesh;
 mod metrics;
 mod options;
+pub mod page;
 mod parameters;
 mod personal;
 mod pipeline;
@@ -48,7 +49,7 @@ mod watch;
 mod tests;
 
 pub use access::{AccessReport, ColumnReport, TableReport};
-pub use certificates::ClientCertificate;
+pub use certificates::{ClientCertificate, Vouched};
 pub use check::{PolicyTests, check, policy_tests};
 pub use config::Config;
 pub use describe::Described;
@@ -67,6 +68,6 @@ pub use review::{
 pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
-pub use trace::{Trace, TracedStage};
+pub use trace::{Trace, TraceParent, TracedStage};
 pub use users::{hash_password, users_json_schema};
 pub use watch::Marks;

@@ -261,7 +261,8 @@ impl<'a> Query<'a> {
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
         let start = Start::new(self.gateway, schema, batches, turn);
-        Ok(QueryStream::new(Start { notices: notices(decision), revoked, domains, ..start }, entry))
+        let trace = self.session.trace();
+        Ok(QueryStream::new(Start { notices: notices(decision), revoked, domains, trace, ..start }, entry))
     }
 
     /// The domains whose usage is counted with this query, if it is to be counted by domain at all.
@@ -290,7 +291,7 @@ impl<'a> Query<'a> {
         let entry = self.gateway.journal().begin(self.record).await?;
         settings::apply(self.session, setting, self.gateway.after(self.gateway.config().identity.break_glass));
         let start = Start::new(self.gateway, settings::schema(), Box::pin(stream::empty()), turn);
-        Ok(QueryStream::new(start, entry))
+        Ok(QueryStream::new(Start { trace: self.session.trace(), ..start }, entry))
     }
 
     fn decided(
@@ -336,7 +337,9 @@ impl<'a> Query<'a> {
         tracing::info!(query = %id, ?status, error = error.kind.as_str(), "query refused");
         entry.complete(Outcome { error_kind: Some(error.kind.as_str().to_owned()), ..Outcome::of(status) });
         let stages = stages();
-        self.gateway.metrics().ended(Ended { query_id: &id, status, error: Some(&error), rows: 0, bytes: 0, stages });
-        Err(error)
+        let trace = self.session.trace();
+        let ended = Ended { query_id: &id, status, error: Some(&error), rows: 0, bytes: 0, stages, trace };
+        self.gateway.metrics().ended(ended);
+        Err(GatewayError { query_id: Some(id.into()), ..error })
     }
 }

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_govern::{Defaults, Principal};
+use tokio::sync::watch;
 
 use crate::certificates::ClientCertificate;
 use crate::options::SessionOptions;
 use crate::personal::PersonalToken;
+use crate::trace::TraceParent;
 
 /// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
 /// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
@@ -29,6 +31,7 @@ pub struct Session {
     expires_ms: Option<i64>,
     options: Arc<Mutex<SessionOptions>>,
     keeps_options: bool,
+    trace: Option<TraceParent>,
 }
 
 /// A credential that has a name, and can be revoked.
@@ -70,6 +73,7 @@ impl Session {
             expires_ms,
             options: Arc::default(),
             keeps_options: false,
+            trace: None,
         }
     }
 
@@ -101,6 +105,12 @@ impl Session {
     pub(crate) fn acting_for(self, user: String) -> Session {
         let session = self.clone();
         Session { user, claimed: None, actor: Some(Arc::new(self)), ..session }
+    }
+
+    /// The same session of a principal for whom, by the same token, another acts. That it may is for the caller to decide, and again with
+    /// each statement.
+    pub(crate) fn acted_by(self, actor: Session) -> Session {
+        Session { actor: Some(Arc::new(actor)), ..self }
     }
 
     /// The session of who acts for the user.
@@ -162,6 +172,20 @@ impl Session {
         self.client
     }
 
+    /// The caller's span that its queries are a part of.
+    pub(crate) fn trace(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
+    /// Tells when it may be that what it came with is not good any more, beside the mesh directory's changes.
+    pub(crate) fn vouched(&self) -> Option<watch::Receiver<u64>> {
+        match (&self.credential, &self.actor) {
+            (Some(Credential::Certificate(certificate)), _) => certificate.changes(),
+            (_, Some(actor)) => actor.vouched(),
+            _ => None,
+        }
+    }
+
     /// When the token that this session came from expires, in milliseconds since 1970.
     pub fn expires_ms(&self) -> Option<i64> {
         self.expires_ms
@@ -215,6 +239,13 @@ impl Session {
     #[must_use]
     pub fn with_defaults(mut self, defaults: Defaults) -> Session {
         self.defaults = Some(defaults);
+        self
+    }
+
+    /// The same session, its queries parts of this trace.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Option<TraceParent>) -> Session {
+        self.trace = trace;
         self
     }
 

@@ -24,8 +24,9 @@ pub(crate) fn is_own_token(text: &str) -> bool {
     text.starts_with(TOKEN_PREFIX)
 }
 
-/// What a bearer token says.
+/// What a bearer token says. One that says more than this replica knows is not accepted: it may say that it is for less.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Claims {
     pub user: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -40,10 +40,14 @@ impl Standing {
         values: Option<ParamValues>,
         decision: Decision,
     ) -> GatewayError {
-        while self.changes.changed().await.is_ok() {
+        let mut vouched = session.vouched();
+        while changed(&mut self.changes, vouched.as_mut()).await {
             tokio::time::sleep(self.grace).await;
             // What came meanwhile is judged as well.
             self.changes.borrow_and_update();
+            if let Some(vouched) = &mut vouched {
+                vouched.borrow_and_update();
+            }
             if !self.stands(&statement, &session, &subject, values.clone(), &decision).await {
                 let message = "the query was stopped: policies, contracts or users changed while it ran, and it would not \
                                be answered like this any more; run it again";
@@ -73,5 +77,19 @@ impl Standing {
             }
             _ => false,
         }
+    }
+}
+
+/// Waits until one of both has changed. False if neither can any more.
+async fn changed(mesh: &mut watch::Receiver<u64>, vouched: Option<&mut watch::Receiver<u64>>) -> bool {
+    let vouched = async {
+        match vouched {
+            Some(vouched) => vouched.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        changed = mesh.changed() => changed.is_ok(),
+        Ok(()) = vouched => true,
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
 use crate::metrics::{Ended, Metrics};
+use crate::trace::TraceParent;
 use crate::turns::{self, Turn};
 
 /// Ends when the rows may not go on.
@@ -36,6 +37,8 @@ pub(crate) struct Start {
     pub domains: Vec<String>,
     /// True once nothing may run any longer.
     pub ended: watch::Receiver<bool>,
+    /// The caller's span.
+    pub trace: Option<TraceParent>,
 }
 
 impl Start {
@@ -50,7 +53,8 @@ impl Start {
         let revoked = Box::pin(std::future::pending());
         let metrics = Arc::clone(gateway.metrics());
         let (notices, domains) = (Vec::new(), Vec::new());
-        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended: gateway.ended() }
+        let ended = gateway.ended();
+        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace: None }
     }
 }
 
@@ -97,6 +101,7 @@ struct Open {
     stages: Vec<Stage>,
     domains: Vec<String>,
     began: Instant,
+    trace: Option<TraceParent>,
     _turn: Turn,
 }
 
@@ -104,11 +109,11 @@ impl QueryStream {
     /// A stream whose audit entry is on the disk; there is no other way to make one. Must be called within a Tokio
     /// runtime.
     pub(crate) fn new(start: Start, entry: OpenEntry) -> QueryStream {
-        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended } = start;
+        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace } = start;
         let query_id = entry.query_id().to_owned();
         let began = Instant::now();
         let (clock, stages) = (Stopwatch::start(), stages());
-        let open = Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, _turn: turn });
+        let open = Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, trace, _turn: turn });
         let running = Arc::new(Mutex::new(Running {
             query_id: query_id.clone(),
             batches,
@@ -147,11 +152,11 @@ impl QueryStream {
 
 impl Running {
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, mut clock, mut stages, domains, began, .. }) = self.open.take() {
+        if let Some(Open { entry, rows, bytes, mut clock, mut stages, domains, began, trace, .. }) = self.open.take() {
             stages.push(clock.stage("execute"));
             self.metrics.took(began.elapsed());
             self.metrics.used(&domains, rows, bytes, began.elapsed());
-            self.metrics.ended(Ended { query_id: &self.query_id, status, error, rows, bytes, stages });
+            self.metrics.ended(Ended { query_id: &self.query_id, status, error, rows, bytes, stages, trace });
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });

@@ -5,11 +5,43 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::metrics::{Ended, outcome};
 
+/// The caller's span that a query is a part of (W3C Trace Context).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceParent {
+    /// The trace; never zero.
+    pub trace_id: u128,
+    /// The span; never zero.
+    pub span_id: u64,
+}
+
+impl TraceParent {
+    /// Reads a header `traceparent`; None if it is not as the standard says. Whether the caller keeps its trace (the flags) is for the
+    /// collector to know.
+    pub fn parse(header: &str) -> Option<TraceParent> {
+        let mut parts = header.trim().split('-');
+        let mut digits = |count: usize| {
+            let part = parts.next()?;
+            let hex = part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            (hex && part.len() == count).then_some(part)
+        };
+        let (version, trace_id, span_id, _flags) = (digits(2)?, digits(32)?, digits(16)?, digits(2)?);
+        // Later versions may say more.
+        if version == "ff" || (version == "00" && parts.next().is_some()) {
+            return None;
+        }
+        let trace_id = u128::from_str_radix(trace_id, 16).ok().filter(|id| *id != 0)?;
+        let span_id = u64::from_str_radix(span_id, 16).ok().filter(|id| *id != 0)?;
+        Some(TraceParent { trace_id, span_id })
+    }
+}
+
 /// A query that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
     /// The id that the client and the audit journal have.
     pub query_id: String,
+    /// The caller's span that it is a part of, if the caller said so.
+    pub parent: Option<TraceParent>,
     /// When it began.
     pub began: SystemTime,
     /// From its turn's beginning to the end of its rows.
@@ -50,6 +82,7 @@ impl Trace {
         let took = now.duration_since(began);
         Trace {
             query_id: ended.query_id.to_owned(),
+            parent: ended.trace,
             began: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
             took,
             outcome: outcome(ended.status),
@@ -57,6 +90,38 @@ impl Trace {
             rows: ended.rows,
             bytes: ended.bytes,
             stages: ended.stages.iter().map(stage).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TraceParent;
+
+    #[test]
+    fn a_caller_is_read_as_the_standard_says() {
+        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        let expect =
+            TraceParent { trace_id: 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c, span_id: 0xb7ad_6b71_6920_3331 };
+        for good in
+            [format!("00-{trace}-{span}-01"), format!(" 00-{trace}-{span}-00 "), format!("cc-{trace}-{span}-01-more")]
+        {
+            assert_eq!(TraceParent::parse(&good), Some(expect), "{good}");
+        }
+        for bad in [
+            String::new(),
+            format!("00-{trace}-{span}"),
+            format!("00-{trace}-{span}-01-more"),
+            format!("ff-{trace}-{span}-01"),
+            format!("0-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-+{}-{span}-01", &trace[1..]),
+            format!("00-{trace}0-{span}-01"),
+            format!("00-{trace}-{span}-0x"),
+        ] {
+            assert_eq!(TraceParent::parse(&bad), None, "{bad}");
         }
     }
 }

@@ -1,10 +1,15 @@
-//! The HTTP port of whoever runs the gateway: is it alive, does it take queries, what has it counted.
+//! The HTTP port: for whoever runs the gateway, whether it is alive, takes queries, and what it has counted; and, where the
+//! configuration has it, a page for people who need a token.
 //!
 //! - **In:** a [`Gateway`], a listening socket of the platform's own network, `GET` requests.
-//! - **Out:** `/healthz`, `/readyz`, `/metrics`; no data, no name of a principal or of anything in the mesh.
-//! - **Must never know:** credentials, SQL, Flight. Nobody logs in here, so nothing is here that one had to log in for.
+//! - **Out:** `/healthz`, `/readyz`, `/metrics`: no data, no name of a principal or of anything in the mesh. `/token` and what belongs to it: to who
+//!   has logged in at the identity provider, the token that it made for them.
+//! - **Must never know:** SQL, Flight, policies. Nobody is logged in here, so nothing is here that one had to be logged in for.
+
+mod page;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +28,9 @@ use tokio::sync::Semaphore;
 /// All routes there are; each has its case in the test of doors.
 pub const ROUTES: [&str; 3] = ["/healthz", "/metrics", "/readyz"];
 
+/// The routes of the page for tokens; there is nothing there without it.
+pub const PAGE_ROUTES: [&str; 3] = [page::PAGE, page::BACK, page::LOGIN];
+
 /// Connections at the same time; more wait in the system's queue.
 const CONNECTIONS: usize = 64;
 /// How long a client may take to send the head of its request.
@@ -39,10 +47,10 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, client)) => {
                 let gateway = Arc::clone(&gateway);
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(LONGEST, connection(gateway, stream)).await;
+                    let _ = tokio::time::timeout(LONGEST, connection(gateway, stream, client)).await;
                     drop(place);
                 });
             }
@@ -54,10 +62,10 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener) {
     }
 }
 
-async fn connection(gateway: Arc<Gateway>, stream: TcpStream) {
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, client: SocketAddr) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&gateway, &request);
-        async move { Ok::<_, Infallible>(answer) }
+        let (gateway, request) = (Arc::clone(&gateway), request.map(drop));
+        async move { Ok::<_, Infallible>(answer(&gateway, &request, client).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -69,15 +77,19 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream) {
     }
 }
 
-fn answer<B>(gateway: &Gateway, request: &Request<B>) -> Response<Full<Bytes>> {
+async fn answer(gateway: &Gateway, request: &Request<()>, client: SocketAddr) -> Response<Full<Bytes>> {
     let path = request.uri().path();
+    if let Some(page) = gateway.page().filter(|_| PAGE_ROUTES.contains(&path)) {
+        if *request.method() != Method::GET {
+            return only("GET");
+        }
+        return page::answer(gateway, page, request, client).await;
+    }
     if !ROUTES.contains(&path) {
         return text(StatusCode::NOT_FOUND, "there is nothing here\n");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
-        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return refused;
+        return only("GET, HEAD");
     }
     match path {
         "/readyz" => match gateway.ready() {
@@ -88,6 +100,12 @@ fn answer<B>(gateway: &Gateway, request: &Request<B>) -> Response<Full<Bytes>> {
         "/metrics" => respond(StatusCode::OK, gateway.metrics_text(), PROMETHEUS),
         _ => text(StatusCode::OK, "alive\n"),
     }
+}
+
+fn only(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    refused
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {

@@ -3,8 +3,9 @@
 //!
 //! What comes in: the issuers that are trusted, and a token with the instant at which it is shown. What goes out: its
 //! claims, or why it is refused. Keys are discovered, cached, and looked for again when a token names one that is not
-//! known. And the other way round: a login from a terminal, which ends in a token. This crate must never know principals, policies, or how a token travelled.
+//! known. And the other way round: a login from a terminal or with a browser, which ends in a token. This crate must never know principals, policies, or how a token travelled.
 
+mod code;
 mod device;
 mod error;
 mod issuer;
@@ -21,12 +22,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+pub use code::{Client, CodeLogin, Pending};
 pub use device::DeviceLogin;
 pub use error::OidcError;
 pub use issuer::{Algorithm, Issuer};
 
 use keys::Keys;
 use token::Token;
+
+/// Whether what comes from this URL cannot have been changed on the way: over https, or on this machine.
+pub fn is_trustworthy(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| issuer::trustworthy(&url))
+}
 
 /// A token that was accepted.
 #[derive(Debug, Clone, PartialEq)]

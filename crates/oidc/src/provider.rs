@@ -24,6 +24,7 @@ pub(crate) struct Provider {
 pub(crate) struct Metadata {
     issuer: String,
     pub(crate) jwks_uri: String,
+    pub(crate) authorization_endpoint: Option<String>,
     pub(crate) token_endpoint: Option<String>,
     pub(crate) device_authorization_endpoint: Option<String>,
 }
@@ -39,6 +40,10 @@ impl Provider {
             .build()
             .map_err(|error| OidcError::Configuration(format!("no HTTP client can be made: {error}")))?;
         Ok(Provider { issuer: issuer.to_owned(), client })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// What it says of itself (section 4).

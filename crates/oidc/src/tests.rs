@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod code;
 mod device;
 
 const NOW: i64 = 1_800_000_000_000;
@@ -83,6 +84,8 @@ struct StandIn {
     url: String,
     answers: Answers,
     requests: Arc<AtomicUsize>,
+    /// The body of the latest request that had one.
+    sent: Arc<Mutex<String>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -91,8 +94,9 @@ impl StandIn {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (answers, requests) = (Answers::default(), Arc::new(AtomicUsize::new(0)));
-        let serving = tokio::spawn(serve(listener, Arc::clone(&answers), Arc::clone(&requests)));
-        let stand_in = StandIn { url, answers, requests, serving };
+        let sent = Arc::<Mutex<String>>::default();
+        let serving = tokio::spawn(serve(listener, Arc::clone(&answers), Arc::clone(&requests), Arc::clone(&sent)));
+        let stand_in = StandIn { url, answers, requests, sent, serving };
         stand_in.discovery(&stand_in.url, &format!("{}/keys", stand_in.url));
         stand_in
     }
@@ -131,12 +135,16 @@ impl StandIn {
         Issuers::new(vec![self.issuer()]).unwrap()
     }
 
+    fn sent(&self) -> String {
+        self.sent.lock().unwrap().clone()
+    }
+
     fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
 
-async fn serve(listener: TcpListener, answers: Answers, requests: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, answers: Answers, requests: Arc<AtomicUsize>, sent: Arc<Mutex<String>>) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         requests.fetch_add(1, Ordering::SeqCst);
@@ -152,7 +160,11 @@ async fn serve(listener: TcpListener, answers: Answers, requests: Arc<AtomicUsiz
         let path = request.split_whitespace().nth(1).unwrap();
         let length =
             request.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await.unwrap();
+        if let Some(length) = length {
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            *sent.lock().unwrap() = String::from_utf8(body).unwrap();
+        }
         let found = {
             let mut answers = answers.lock().unwrap();
             let first = answers.iter().position(|(known, ..)| known == path);

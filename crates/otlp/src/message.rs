@@ -51,13 +51,13 @@ pub struct ScopeSpans {
 /// A query, or a stage of one.
 #[derive(Clone, PartialEq, Message)]
 pub struct Span {
-    /// 16 bytes: the query's id.
+    /// 16 bytes: the caller's trace, else the query's id.
     #[prost(bytes = "vec", tag = "1")]
     pub trace_id: Vec<u8>,
     /// 8 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub span_id: Vec<u8>,
-    /// Of a stage, the query's.
+    /// Of a stage, the query's; of a query, the caller's, if it has said so.
     #[prost(bytes = "vec", tag = "4")]
     pub parent_span_id: Vec<u8>,
     /// `query`, or the stage's name.
@@ -136,10 +136,11 @@ impl ExportRequest {
 
 /// The query's span, then one for each stage.
 fn spans(trace: &Trace) -> Vec<Span> {
-    let trace_id = trace_id(&trace.query_id);
+    let own = trace_id(&trace.query_id);
+    let trace_id = trace.parent.map_or_else(|| own.clone(), |parent| parent.trace_id.to_be_bytes().to_vec());
     let span_id = |number: usize| -> Vec<u8> {
-        // Unlike each other within the trace, and never zero.
-        trace_id.iter().take(6).copied().chain((number as u16 + 1).to_be_bytes()).collect()
+        // Unlike each other, those of other queries of the trace too, and never zero.
+        own.iter().take(6).copied().chain((number as u16 + 1).to_be_bytes()).collect()
     };
     let mut attributes = vec![
         text("portcullis.query_id", &trace.query_id),
@@ -153,7 +154,7 @@ fn spans(trace: &Trace) -> Vec<Span> {
     let query = Span {
         trace_id: trace_id.clone(),
         span_id: span_id(0),
-        parent_span_id: Vec::new(),
+        parent_span_id: trace.parent.map(|parent| parent.span_id.to_be_bytes().to_vec()).unwrap_or_default(),
         name: "query".to_owned(),
         kind: SERVER,
         start_time_unix_nano: begin,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_gateway::{Trace, TracedStage};
+use portcullis_gateway::{Trace, TraceParent, TracedStage};
 
 use crate::message::ExportRequest;
 
@@ -14,6 +14,7 @@ fn trace() -> Trace {
     };
     Trace {
         query_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        parent: None,
         began: SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         took: Duration::from_millis(5),
         outcome: "error",
@@ -39,6 +40,20 @@ fn a_span_for_the_query_and_one_for_each_stage_below_it() {
     assert_eq!(times(0), (1_000_000_000, 1_005_000_000));
     assert_eq!(times(2), (1_000_100_000, 1_001_000_000));
     assert_eq!(spans[0].status.as_ref().unwrap().code, 2);
+}
+
+#[test]
+fn a_query_is_a_part_of_its_callers_trace() {
+    let parent = Some(TraceParent { trace_id: 7, span_id: 9 });
+    let other = Trace { query_id: "fedcba9876543210fedcba9876543210".to_owned(), ..trace() };
+    let request = ExportRequest::of(&[Trace { parent, ..trace() }, Trace { parent, ..other }]);
+    let spans = &request.resource_spans[0].scope_spans[0].spans;
+    assert!(spans.iter().all(|span| span.trace_id == 7u128.to_be_bytes()));
+    let queries: Vec<_> = spans.iter().filter(|span| span.name == "query").collect();
+    assert!(queries.iter().all(|span| span.parent_span_id == 9u64.to_be_bytes()));
+    assert_eq!(spans[1].parent_span_id, spans[0].span_id);
+    let ids: std::collections::BTreeSet<_> = spans.iter().map(|span| &span.span_id).collect();
+    assert_eq!(ids.len(), 6, "each its own, of both queries");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What tests need besides Rust, in a cache outside of the clone: two Python environments (the clients and SeaweedFS; what
-//! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, and stand-ins of two clouds.
+//! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, and stand-ins of two clouds; and
+//! a browser, which is Debian's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -89,6 +90,9 @@ pub fn set_up() -> Result<Tools> {
             tools.missing.push(format!("{what} ({error:#})"));
         }
     }
+    if let Err(error) = browser() {
+        tools.missing.push(format!("a browser (no `chromium` with `chromedriver`: {error:#})"));
+    }
     let debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
     if !debian && !exists("initdb", "--version") {
         tools.missing.push("PostgreSQL (no `initdb`: install the package `postgresql`)".to_string());
@@ -130,6 +134,16 @@ fn azurite(cache: &Path) -> Result<()> {
     std::fs::create_dir_all(&directory)?;
     let npm = ["install", "--no-audit", "--no-fund", "--silent", "--prefix", ".", AZURITE];
     run(Command::new("npm").args(npm).current_dir(directory))
+}
+
+/// Debian's Chromium, installed where that may be done.
+fn browser() -> Result<()> {
+    if exists("chromium", "--version") && exists("chromedriver", "--version") {
+        return Ok(());
+    }
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends", "chromium", "chromium-driver"];
+    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn go_install(package: &str, to: &Path) -> Result<()> {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::*;
-use arrow_flight::{Action, Criteria, Empty, FlightData, Ticket};
+use arrow_flight::{Action, Criteria, Empty, FlightData, FlightInfo, Ticket};
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::{has_secret, stranger};
-use crate::flight::{channel, token, with};
+use crate::flight::{channel, poll, token, with};
 use crate::support::block_on;
 
 /// What a command may be used for by who is logged in and has no permit at all.
@@ -143,9 +143,14 @@ async fn answers(
         Ok(stream) => stream.into_inner().map_ok(|message| message.encode_to_vec()).try_collect::<Vec<_>>().await,
         Err(status) => Err(status),
     };
+    // To the end, where there is somebody for whom there is one.
+    let polled = match token {
+        Some(token) => poll::polled(raw, token, descriptor()).await.map(|info| answer(&info)),
+        None => raw.poll_flight_info(descriptor()).await.map(|info| info.get_ref().encode_to_vec()),
+    };
     vec![
         ("GetFlightInfo", raw.get_flight_info(request!(descriptor())).await.map(|info| answer(info.get_ref()))),
-        ("PollFlightInfo", raw.poll_flight_info(request!(descriptor())).await.map(|info| answer(info.get_ref()))),
+        ("PollFlightInfo", polled),
         ("GetSchema", raw.get_schema(request!(descriptor())).await.map(|schema| schema.get_ref().encode_to_vec())),
         ("DoGet", got.map(|messages| messages.concat())),
         ("DoPut", put.map(|messages| messages.concat())),
@@ -154,25 +159,8 @@ async fn answers(
 }
 
 /// Without what the caller has sent itself.
-fn answer(info: &impl HasSchema) -> Vec<u8> {
-    info.schema()
-}
-
-trait HasSchema {
-    fn schema(&self) -> Vec<u8>;
-}
-
-impl HasSchema for arrow_flight::FlightInfo {
-    fn schema(&self) -> Vec<u8> {
-        let own = arrow_flight::FlightInfo { flight_descriptor: None, endpoint: Vec::new(), ..self.clone() };
-        own.encode_to_vec()
-    }
-}
-
-impl HasSchema for arrow_flight::PollInfo {
-    fn schema(&self) -> Vec<u8> {
-        self.info.as_ref().map(HasSchema::schema).unwrap_or_default()
-    }
+fn answer(info: &FlightInfo) -> Vec<u8> {
+    FlightInfo { flight_descriptor: None, endpoint: Vec::new(), ..info.clone() }.encode_to_vec()
 }
 
 #[test]

@@ -143,7 +143,10 @@ fn http(address: SocketAddr, method: &str, path: &str) -> Vec<u8> {
     answer
 }
 
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 16] = [
+    "/token",
+    "/token/callback",
+    "/token/login",
     "/",
     "/metrics",
     "/health",
@@ -199,6 +202,12 @@ fn every_http_route_has_its_case_and_tells_no_names() {
         ["/healthz", "/metrics", "/readyz"],
         "a route that is served has its case here"
     );
+    assert_eq!(
+        portcullis_http::PAGE_ROUTES,
+        ["/token", "/token/callback", "/token/login"],
+        "tests/it/token_page.rs has theirs"
+    );
+    assert!(gateway.page().is_none());
     for path in PATHS {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "CONNECT"] {
             let answer = String::from_utf8(http(address, method, path)).unwrap();

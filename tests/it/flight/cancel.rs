@@ -1,4 +1,4 @@
-//! Stopping what runs, renewing what expires, polling for what is being planned.
+//! Stopping what runs, renewing what expires.
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::sql::{ActionCancelQueryRequest, ProstMessageExt};
@@ -92,22 +92,5 @@ fn an_endpoint_is_renewed_for_its_principal() {
         let stranger = act(&mut raw, &dev, "RenewFlightEndpoint", body).await.unwrap_err();
         assert_eq!(stranger.code(), Code::InvalidArgument);
         assert!(stranger.message().contains("not one that this gateway made for this principal"), "{stranger}");
-    });
-}
-
-/// Planning reads metadata only, so the first poll has it all.
-#[test]
-fn a_poll_is_answered_with_all_of_it() {
-    block_on(async {
-        let mut raw = FlightServiceClient::new(channel(served()).await);
-        let frida = token(served(), "frida").await;
-        let polled = raw.poll_flight_info(with(&frida, descriptor(&statement("SELECT 1 AS one")))).await.unwrap();
-        let polled = polled.into_inner();
-        assert_eq!((polled.flight_descriptor, polled.progress), (None, Some(1.0)), "nothing is left to ask for");
-        let ticket = polled.info.unwrap().endpoint.remove(0).ticket.unwrap();
-        let rows = raw.do_get(with(&frida, ticket)).await.unwrap().into_inner();
-        assert_eq!(rows.try_collect::<Vec<_>>().await.unwrap().len(), 2);
-        let wrong = raw.poll_flight_info(with(&frida, descriptor(&statement("SELECT nothing")))).await.unwrap_err();
-        assert_eq!(wrong.code(), Code::InvalidArgument);
     });
 }

@@ -98,6 +98,11 @@ struct Lab {
 
 impl Lab {
     fn new(required: bool) -> Lab {
+        Lab::revoking(required, Span::minutes(5))
+    }
+
+    /// Whose running queries are stopped within this time.
+    fn revoking(required: bool, within: Span) -> Lab {
         let (ours, clients) = (Authority::new("the gateway's authority"), Authority::new("the clients' authority"));
         let mesh = support::copy_of_mesh();
         ours.server().write(mesh.path());
@@ -105,6 +110,7 @@ impl Lab {
         std::fs::write(mesh.path().join("revoked.txt"), "# nobody yet\n").unwrap();
         let mut config = Config::load(mesh.path()).unwrap();
         config.identity.revocation_age = Span::millis(100);
+        config.limits.revoke_within = within;
         config.identity.certificates.name = CertificateName::CommonName;
         config.identity.certificates.users =
             [("nightly report".to_owned(), "ana".to_owned()), ("ghost".to_owned(), "ghost".to_owned())].into();
@@ -279,6 +285,52 @@ fn a_revoked_certificate_is_refused_on_the_connection_that_it_has() {
         assert!(status.message().contains("it cannot be known whether"), "{status}");
         std::fs::write(&list, "").unwrap();
         lab.until(async || ask(&open).await.ok()).await;
+    });
+}
+
+/// What runs does not outlive the authority of who asked for it; what others run does.
+#[test]
+fn a_running_query_ends_when_the_authority_is_gone() {
+    const LONG: &str = "SELECT g.value, e.* FROM generate_series(1, 1000000) g CROSS JOIN orders.order_events e";
+    let lab = Lab::revoking(false, Span::millis(100));
+    block_on(async {
+        let nightly = lab.clients.client("nightly report");
+        let mut runs = FlightServiceClient::new(lab.connect(&lab.ours, Some(&nightly)).await.unwrap());
+        let info = runs.get_flight_info(descriptor(&statement(LONG))).await.unwrap().into_inner();
+        let mut rows = runs.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap().into_inner();
+        let mut other = FlightSqlServiceClient::new(lab.connect(&lab.ours, Some(&nightly)).await.unwrap());
+        other.handshake("dev", "dev").await.unwrap();
+        let token = other.token().unwrap().clone();
+        let info = other.execute(LONG.to_owned(), None).await.unwrap();
+        let request = with(&token, info.endpoint[0].ticket.clone().unwrap());
+        let mut others = other.inner_mut().do_get(request).await.unwrap().into_inner();
+        for _ in 0..3 {
+            rows.try_next().await.unwrap().unwrap();
+            others.try_next().await.unwrap().unwrap();
+        }
+        // Another authority beside it is no reason to stop.
+        let authorities = lab.mesh.path().join("clients.pem");
+        let next = Authority::new("the clients', the next");
+        std::fs::write(&authorities, format!("{}{}", lab.clients.pem, next.pem)).unwrap();
+        let after = next.client("nightly report");
+        lab.until(async || lab.ask(Some(&after)).await.ok()).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..20 {
+            rows.try_next().await.unwrap().unwrap();
+        }
+        std::fs::write(&authorities, next.pem).unwrap();
+        let ended = loop {
+            match rows.try_next().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended as if it were whole"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(ended.code(), Code::PermissionDenied, "{ended}");
+        assert!(ended.message().starts_with("the query was stopped:"), "{ended}");
+        for _ in 0..20 {
+            others.try_next().await.unwrap().unwrap();
+        }
     });
 }
 

@@ -7,6 +7,7 @@ mod impersonation;
 mod limits;
 mod options;
 mod personal;
+pub mod poll;
 mod prepared;
 mod replicas;
 mod results;

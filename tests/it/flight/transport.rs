@@ -31,6 +31,28 @@ fn a_client_that_hangs_up_cancels_its_query() {
     });
 }
 
+/// What is refused when it is to be run has its record, and the client has the record's name.
+#[test]
+fn a_refused_query_is_named_as_the_journal_does() {
+    block_on(async {
+        let mut client = login(served(), "frida").await;
+        let info = client.execute("SELECT $1".to_owned(), None).await.unwrap();
+        let token = client.token().unwrap().clone();
+        let request = with(&token, info.endpoint[0].ticket.clone().unwrap());
+        let refused = client.inner_mut().do_get(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let id = refused.metadata().get("x-portcullis-query-id").unwrap().to_str().unwrap().to_owned();
+        let message = "the statement has 1 parameters, and none were bound";
+        assert_eq!(refused.message(), format!("{message} (query {id})"));
+        let search = Query { text: Some(id), ..Query::default() };
+        let journal = support::mesh().join(".portcullis/audit");
+        let recorded = portcullis_audit::search(&journal, &search).unwrap().flatten().next().unwrap();
+        assert_eq!((recorded.begin.principal.as_str(), recorded.status), ("frida", EntryStatus::Error));
+        let described = failure(served(), &token, "SELECT nothing").await;
+        assert!(described.metadata().get("x-portcullis-query-id").is_none(), "what was not to be run has no record");
+    });
+}
+
 /// The journal's entry of a query of the shared gateway, once that has ended.
 pub async fn entry(id: &str) -> Entry {
     cancelled(&support::mesh().join(&support::gateway().config().audit.dir), id).await

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod issuer;
+mod page;
 mod size;
 mod span;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use certificates::{CertificateName, Certificates};
 pub use issuer::TrustedIssuer;
+pub use page::Page;
 pub use size::Size;
 pub use span::Span;
 
@@ -96,6 +98,8 @@ pub struct Identity {
     pub break_glass: Span,
     /// What client certificates stand for, as `[identity.certificates]`.
     pub certificates: Certificates,
+    /// The page on which people get a token, as `[identity.page]`.
+    pub page: Page,
     /// Identity providers whose tokens are accepted, as `[[identity.issuers]]`.
     pub issuers: Vec<TrustedIssuer>,
 }
@@ -252,6 +256,7 @@ impl Default for Identity {
             login_window: Span::minutes(1),
             break_glass: Span::minutes(15),
             certificates: Certificates::default(),
+            page: Page::default(),
             issuers: Vec::new(),
         }
     }
@@ -384,6 +389,9 @@ impl Config {
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {
             let message = "`listen.tls_certificate` and `listen.tls_key` belong together: give both or neither";
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+        }
+        if self.identity.page.url.is_some() && self.listen.http.is_none() {
+            return Err(GatewayError::invalid(format!("{FILE}: `identity.page.url` needs `listen.http`")));
         }
         let certificates = self.listen.tls_client_ca.is_some();
         if certificates && self.listen.tls_key.is_none() {

@@ -131,6 +131,7 @@ fn keys(schema: &Value) -> String {
     assert_eq!(text.matches("### ").count(), schema["properties"].as_object().unwrap().len());
     let parts = [
         ("[identity.certificates]", "Certificates", serde_json::to_value(Certificates::default()).unwrap()),
+        ("[identity.page]", "Page", serde_json::to_value(Page::default()).unwrap()),
         ("[[identity.issuers]]", "TrustedIssuer", serde_json::to_value(TrustedIssuer::default()).unwrap()),
     ];
     for (title, name, defaults) in parts {
@@ -164,7 +165,7 @@ fn kind(property: &Value) -> &'static str {
         ("#/$defs/Size", _) => "size",
         ("#/$defs/KeyRef", _) => "reference",
         ("#/$defs/CertificateName", _) => "text",
-        ("#/$defs/Certificates", _) => "table",
+        ("#/$defs/Certificates" | "#/$defs/Page", _) => "table",
         ("", "integer") => "number",
         ("", "boolean") => "true or false",
         ("", "string") => "text",

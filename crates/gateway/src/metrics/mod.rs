@@ -13,7 +13,7 @@ use portcullis_engine::Stage;
 use tokio::sync::mpsc;
 
 use crate::error::{ErrorKind, GatewayError};
-use crate::trace::Trace;
+use crate::trace::{Trace, TraceParent};
 
 /// Upper bounds of histograms of times, in seconds.
 const SECONDS: [f64; 14] = [0.0002, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0, 60.0, 600.0];
@@ -106,6 +106,7 @@ pub(crate) struct Ended<'a> {
     pub rows: u64,
     pub bytes: u64,
     pub stages: Vec<Stage>,
+    pub trace: Option<TraceParent>,
 }
 
 /// All that is counted, from the start of the process.

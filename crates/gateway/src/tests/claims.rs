@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, config, fixture, fixture_with};
 use crate::config::TrustedIssuer;
 use crate::error::ErrorKind;
-use crate::identity::{principal, unknown_names};
+use crate::identity::{actor, principal, unknown_names};
 use crate::{Config, Gateway};
 
 fn rules() -> TrustedIssuer {
@@ -86,6 +86,37 @@ async fn claims_that_do_not_fit_are_refused_and_not_left_out() {
     unknown.groups.insert("cooks".to_owned(), "chefs".to_owned());
     let expected = "the token's principal is refused: group `chefs` is not in policies/vocabulary.yaml";
     assert_eq!(read(&f, &unknown, json!({"sub": "anna", "groups": ["cooks"]})).unwrap_err(), expected);
+}
+
+#[test]
+fn who_acts_is_named_as_principals_are() {
+    let rules = TrustedIssuer { principal_prefix: "sso:".to_owned(), ..rules() };
+    let read = |claims: Value| {
+        let found = actor(&rules, claims.as_object().unwrap());
+        found.map(|actor| actor.map(|actor| actor.id)).map_err(|error| {
+            assert_eq!(error.kind, ErrorKind::Unauthenticated);
+            error.message
+        })
+    };
+    assert_eq!(read(json!({"sub": "anna", "may_act": {"sub": "bi"}})), Ok(None), "what may be done is not done");
+    for act in [
+        json!({"sub": "bi"}),
+        json!({"sub": "bi", "iss": "https://id.example.com"}),
+        json!({"sub": "bi", "act": {"sub": "portal"}}),
+    ] {
+        assert_eq!(read(json!({"sub": "anna", "act": act})), Ok(Some("sso:bi".to_owned())));
+    }
+    for (act, expected) in [
+        (json!("bi"), "`act` names no principal"),
+        (Value::Null, "`act` names no principal"),
+        (json!({}), "`act.sub` names no principal"),
+        (json!({"client_id": "bi"}), "`act.sub` names no principal"),
+        (json!({"sub": "bi\nana"}), "`act.sub` is no id of a principal"),
+        (json!({"sub": "bi", "iss": "https://elsewhere.example"}), "`act` names a principal of another issuer"),
+    ] {
+        let expected = format!("the token is refused: its claim {expected}");
+        assert_eq!(read(json!({"sub": "anna", "act": act})), Err(expected));
+    }
 }
 
 #[tokio::test]

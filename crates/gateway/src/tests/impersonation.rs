@@ -1,6 +1,8 @@
 //! Acting for a user: with a right to, with the user's rights, and with both names in the journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use portcullis_govern::Principal;
 
 use super::fixture::{Fixture, POLICIES, fixture, users};
 use crate::config::Span;
@@ -54,11 +56,56 @@ async fn the_user_asks_and_the_journal_has_both() {
     let nina = f.gateway.login("nina", "nina", None).await.unwrap();
     assert!(f.gateway.act_for(nina, "ana").await.is_err());
     let twice = f.gateway.act_for(as_ana, "nina").await.unwrap_err();
-    assert!(twice.message.starts_with("no policy lets `ana` act for"), "{twice}");
+    assert_eq!(twice.kind, ErrorKind::PermissionDenied);
+    assert!(twice.message.starts_with("who acts for a user already"), "{twice}");
     let journal = f.journal().await;
     let begin = &journal[0].begin;
     assert_eq!((begin.principal.as_str(), begin.actor.as_deref()), ("ana", Some("bob")));
     assert_eq!(begin.groups, ["readers"]);
+}
+
+/// Not even where the user might act for others, too: the journal would not have who began it.
+#[tokio::test]
+async fn nobody_acts_by_way_of_who_is_acted_for() {
+    let f = fixture().await;
+    f.write("policies/acts.cedar", &format!("{BOB}{}", BOB.replace("bob", "ana")));
+    assert!(f.gateway.reload().await, "{:?}", f.gateway.findings());
+    let ana = f.gateway.login("ana", "ana", None).await.unwrap();
+    assert!(f.gateway.act_for(ana, "nina").await.is_ok());
+    let as_ana = f.gateway.act_for(bob(&f).await, "ana").await.unwrap();
+    assert_eq!(f.gateway.act_for(as_ana, "nina").await.unwrap_err().kind, ErrorKind::PermissionDenied);
+}
+
+/// The session of a token that was exchanged: its principal, and who acts.
+fn exchanged(user: &str, groups: &[&str]) -> Session {
+    let of = |id: &str, groups: &[&str]| {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        Session::claimed(Principal { id: id.to_owned(), groups, attributes: BTreeMap::new() }, i64::MAX)
+    };
+    of(user, groups).acted_by(of("sso:bi", &[]))
+}
+
+#[tokio::test]
+async fn who_acts_by_an_exchanged_token_needs_the_same_right() {
+    let f = fixture().await;
+    let anna = exchanged("sso:anna", &["readers"]);
+    let refused = f.error(&anna, COUNT).await;
+    let wanted = "no policy lets `sso:bi` act for a user `sso:anna`: that takes the action `impersonate`";
+    assert_eq!((refused.kind, refused.message.as_str()), (ErrorKind::PermissionDenied, wanted));
+    let right = BOB.replace("User::\"bob\"", "User::\"sso:bi\"");
+    f.write("policies/acts.cedar", &right);
+    assert!(f.gateway.reload().await, "{:?}", f.gateway.findings());
+    assert!(f.text(&anna, COUNT).await.contains("| 2 |"), "a reader's rows");
+    assert_eq!(f.error(&exchanged("sso:zoe", &[]), COUNT).await.kind, ErrorKind::PermissionDenied, "not for her");
+    assert!(f.gateway.act_for(anna.clone(), "ana").await.is_err(), "nobody by way of her");
+    assert_eq!(anna.audience(), "sso:anna\nsso:bi", "what is handed out is for both together");
+    f.write("policies/acts.cedar", "");
+    assert!(f.gateway.reload().await);
+    assert_eq!(f.error(&anna, COUNT).await.kind, ErrorKind::PermissionDenied);
+    let journal = f.journal().await;
+    let begin =
+        &journal.iter().find(|entry| entry.begin.principal == "sso:anna" && entry.rows == Some(1)).unwrap().begin;
+    assert_eq!((begin.actor.as_deref(), begin.groups.as_slice()), (Some("sso:bi"), ["readers".to_owned()].as_slice()));
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::TempDir;
 
 use crate::config::KeyRef;
 use crate::keys;
+use crate::options::SessionOptions;
 use crate::signer::{Broken, Claims, Signer, Window};
 use crate::throttle::Throttle;
 
@@ -37,6 +40,23 @@ fn a_seal_holds_for_its_kind_audience_and_time_and_for_every_byte() {
         assert_eq!(signer.unseal("ticket", "ana", &changed, at(0)), Err(Broken::Forged), "byte {byte}");
         assert_eq!(signer.unseal("ticket", "ana", &sealed[..byte], at(0)), Err(Broken::Forged), "cut at {byte}");
     }
+}
+
+/// Of a newer replica, which may have sealed that it holds for less.
+#[test]
+fn what_is_sealed_and_not_known_is_not_passed_over() {
+    let signer = Signer::new(&[7; 32], &[]);
+    let token = |claims: &str| {
+        let sealed = signer.seal("token", "", claims.as_bytes(), 1_000);
+        signer.claims(&format!("pcl_{}", URL_SAFE_NO_PAD.encode(sealed)), at(0)).map(|(claims, _)| claims.user)
+    };
+    assert_eq!(token(r#"{"user":"ana","issued_ms":1,"credential":"x"}"#), Ok("ana".to_owned()));
+    let narrower = token(r#"{"user":"ana","issued_ms":1,"credential":"x","domains":["orders"]}"#);
+    assert_eq!(narrower, Err(Broken::Forged));
+    let options = |text: &str| SessionOptions::from_bytes(text.as_bytes());
+    assert_eq!(options(r#"{"as_of":1}"#).unwrap().as_of, Some(1));
+    assert_eq!(options(r#"{"as_of":1,"branch":"audit"}"#), None);
+    assert_eq!(options(r#"{"break_glass":{"reason":"it burns","until_ms":1,"tables":[]}}"#), None);
 }
 
 #[test]
