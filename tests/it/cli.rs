@@ -202,6 +202,56 @@ fn a_diff_says_for_whom_what_changes_in_which_direction() {
     assert_eq!(fails(&[old, new]), portcullis::FAILED);
 }
 
+/// The solver's own library, started as its program is.
+#[test]
+fn external_a_proof_is_about_everybody() {
+    let Some(python) = support::python() else { return };
+    let (mesh, proposal) = (copy_of_mesh(), proposal());
+    let program = mesh.path().join("cvc5");
+    let driver = support::root().join("tests/fixtures/solver.py");
+    std::fs::write(&program, format!("#!/bin/sh\nexec {} {} \"$@\"\n", python.display(), driver.display())).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let run = |solver: &Path, new: &Path, arguments: &[&str]| {
+        let (old, new) = (mesh.path().to_str().unwrap(), new.to_str().unwrap());
+        let prove = format!("--prove={}", solver.display());
+        portcullis(mesh.path(), &[&["policy", "diff", old, new, &prove], arguments].concat())
+    };
+    let (code, text, error) = run(&program, proposal.path(), &[]);
+    assert_eq!((code, error.as_str()), (portcullis::OK, ""), "{text}");
+    let kind = |text: &str, name: &str| {
+        let lines = text.lines().skip_while(|line| *line != name).skip(1);
+        lines.take_while(|line| line.starts_with("    ")).collect::<Vec<_>>().join("\n")
+    };
+    // One region more: some row of it is seen by some data scientist, and nobody loses one.
+    let rows = kind(&text, "  readRow on Row::orders_order_events");
+    assert!(rows.contains("allowed only then: User::") && rows.contains("MEA") && !rows.contains("only now"), "{text}");
+    let hashes = kind(&text, "  viewHash on Column");
+    assert!(hashes.contains("allowed only now") && !hashes.contains("only then"), "{text}");
+    assert!(!text.contains("not proved:"), "{text}");
+
+    let (code, text, _) = run(&program, mesh.path(), &["--fail-on", "any"]);
+    assert_eq!(code, portcullis::OK, "{text}");
+    let lines = run(&program, proposal.path(), &["-f", "json", "--fail-on", "loosened"]);
+    assert_eq!(lines.0, portcullis::FAILED);
+    let lines: Vec<serde_json::Value> = lines.1.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["action"] == "readRow" && line["gained"].is_string()), "{lines:?}");
+
+    // An attribute that nobody has today: asking the people there are tells nothing, the proof does.
+    let later = copy_of_mesh();
+    let policy = "@id(\"later\") permit (principal, action == Action::\"readRow\", resource is Row::orders_order_events)\n\
+                  when { principal in Group::\"data_scientists\" && principal in Group::\"analysts\" };\n";
+    std::fs::write(later.path().join("policies/later.cedar"), policy).unwrap();
+    let (_, text, error) = run(&program, later.path(), &[]);
+    assert!(
+        kind(&text, "  readRow on Row::orders_order_events").contains("allowed only then: User::"),
+        "{text}{error}"
+    );
+
+    let (code, text, error) = run(Path::new("/nowhere/cvc5"), proposal.path(), &[]);
+    assert_eq!((code, text.as_str()), (portcullis::FAILED, ""));
+    assert!(error.contains("the solver `/nowhere/cvc5` cannot be started"), "{error}");
+}
+
 fn git(directory: &Path, arguments: &[&str]) {
     let who = ["-c", "user.name=ana", "-c", "user.email=ana@example.com", "-c", "commit.gpgsign=false"];
     support::output_of(Command::new("git").arg("-C").arg(directory).args(who).args(arguments));

@@ -224,6 +224,10 @@ pub struct DiffArgs {
     /// Exit with 1 if something is loosened (or changed in a way that may show more), or if anything changes.
     #[arg(long, value_enum, value_name = "WHAT")]
     pub fail_on: Option<FailOn>,
+    /// Also prove what the policies can change for any user, row and circumstance there could be, with the solver cvc5: the program
+    /// of this name or path.
+    #[arg(long, value_name = "CVC5", num_args = 0..=1, require_equals = true, default_missing_value = "cvc5")]
+    pub prove: Option<PathBuf>,
     /// How to print changes.
     #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,

@@ -78,7 +78,7 @@ async fn dispatch(cli: Cli, streams: &mut Streams<'_>) -> Result<u8, Failure> {
         Command::Check(args) => commands::check::run(mesh, &args, streams),
         Command::Query(args) => commands::query::run(mesh, &args, streams).await,
         Command::Explain(args) => commands::explain::run(mesh, &args, streams).await,
-        Command::Policy(command) => commands::policy::run(mesh, &command, streams),
+        Command::Policy(command) => commands::policy::run(mesh, &command, streams).await,
         Command::Audit(args) => commands::audit::run(mesh, &args, streams),
         Command::User(UserCommand::Hash { password }) => commands::user::hash(password, streams),
         Command::Login(args) => commands::login::run(mesh, args, streams).await,

@@ -63,7 +63,8 @@ pub use portcullis_govern::Defaults;
 pub use portcullis_govern::policy::review::{Change, Direction};
 pub use portcullis_govern::policy::tests::{Difference, TestResult};
 pub use review::{
-    Basis, Considered, Effect, PolicySet, Simulation, policy_check, policy_diff, policy_matrix, simulate,
+    Basis, Considered, Effect, PolicySet, Proved, Simulation, policy_check, policy_diff, policy_matrix, policy_proof,
+    simulate,
 };
 pub use session::Session;
 pub use stream::{Canceller, QueryStream};

@@ -76,7 +76,7 @@ fn product(
     let mut policies: Vec<String> = table.discover.policies.iter().chain(&table.query.policies).cloned().collect();
     policies.extend(table.break_glass.iter().flat_map(|access| access.policies.iter().cloned()));
     policies.extend(table.filter.permits.iter().chain(&table.filter.forbids).cloned());
-    policies.extend(used_columns.flat_map(|column| column.policies.iter().chain(&column.forbidden_by)).cloned());
+    policies.extend(used_columns.flat_map(|column| column.policies.iter().chain(column.forbidden_by.iter())).cloned());
     policies.sort();
     policies.dedup();
     let contract = catalogue.resolve(&table.table.domain, &table.table.table).map(|found| &found.contract);

@@ -175,8 +175,8 @@ fn column_report(table: &Table, column: &ColumnDecision, would_grant: Option<Str
     Some(ColumnReport {
         column: column.name.clone(),
         disclosure: column.disclosure,
-        policies: column.policies.clone(),
-        forbidden_by: column.forbidden_by.clone(),
+        policies: column.policies.to_vec(),
+        forbidden_by: column.forbidden_by.to_vec(),
         contract: column.contract_masking,
         position: table.field(&column.name)?.position.clone(),
         would_grant,

@@ -332,8 +332,9 @@ async fn open(mesh: &Path, partitions: u32, number: usize, guards: Guards) -> Ar
     config.catalogue.watch = false;
     config.catalogue.refresh_age = config::Span::hours(1);
     config.limits.partitions = partitions;
-    // Small, so that small tables have many batches.
-    config.limits.batch_rows = 16;
+    // Small, so that small tables have several batches. Not smaller: an array that a sort hands on holds on to the buffers of all
+    // batches that it sorted, and where batches have few rows that is more than the rows.
+    config.limits.batch_rows = 32;
     config.limits.query_time = config::Span::seconds(60);
     config.audit.dir = format!(".portcullis/audit-{partitions}-{number}-{guards:?}").into();
     config.identity.break_glass = config::Span::hours(100);

@@ -1,6 +1,7 @@
 //! From a governed plan to its batches: pin, bind, optimise, verify, execute, scrub.
 
 mod bind;
+mod constants;
 mod engine;
 mod explain;
 mod limits;
@@ -12,6 +13,7 @@ mod spill;
 mod stream;
 mod verify;
 mod visible;
+mod windows;
 
 pub(crate) use spill::Retains;
 

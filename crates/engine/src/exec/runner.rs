@@ -21,7 +21,7 @@ use super::session::Sessions;
 use super::spill::{Retains, retains};
 use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
-use super::{explain, redact};
+use super::{constants, explain, redact, windows};
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
@@ -85,6 +85,8 @@ impl Runner {
         if shown != Shown::Counts {
             release(&plan);
         }
+        constants::check(&plan, self.limits.batch_size)?;
+        let plan = windows::counted(&plan).map_err(|e| redact::planning(&e))?;
         if retains(&plan) {
             state.config_mut().set_extension(Arc::new(Retains));
         }

@@ -1,6 +1,7 @@
 //! Policies under review, for who writes them: what is wrong with them, who sees what, what another set would change.
 //! Mesh directories are read, nothing is opened, written or served.
 
+mod prove;
 mod simulate;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::error::GatewayError;
 use crate::mesh::{self, Mesh};
 use crate::state;
 
+pub use prove::{Proved, policy_proof};
 pub use simulate::{Basis, Considered, Effect, Simulation, simulate};
 
 /// Which policies, over which contracts and users.

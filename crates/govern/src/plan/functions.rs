@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Volatility, WindowUDF,
 };
 
+use super::bounded::Bounded;
 use super::date_trunc::DateTrunc;
 use crate::wire::wire_type;
 
@@ -39,6 +40,11 @@ pub(crate) fn functions() -> &'static Functions {
         scalar: {
             let mut all = by_name(SessionStateDefaults::default_scalar_functions(), |f| (f.name(), f.aliases()));
             all.insert(TypeOf::NAME.to_string(), Arc::new(ScalarUDF::new_from_impl(TypeOf::default())));
+            for function in all.values_mut() {
+                if let Some(bounded) = Bounded::of(function) {
+                    *function = Arc::new(ScalarUDF::new_from_impl(bounded));
+                }
+            }
             let date_trunc = Arc::new(ScalarUDF::new_from_impl(DateTrunc::new()));
             for name in std::iter::once(date_trunc.name()).chain(date_trunc.aliases().iter().map(String::as_str)) {
                 all.insert(name.to_string(), Arc::clone(&date_trunc));

@@ -2,6 +2,7 @@
 
 mod access;
 mod aggregate_only;
+mod bounded;
 mod context;
 mod date_trunc;
 mod display;

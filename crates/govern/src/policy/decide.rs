@@ -1,6 +1,7 @@
 //! One decision: who may do what with a table, which rows, and how much of each column.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use cedar_policy::pst::Expr as Cedar;
 use cedar_policy::{
@@ -60,14 +61,14 @@ impl<'a> Asker<'a> {
     pub(crate) fn new(rules: Rules<'a>, subject: &'a Subject) -> Result<Self, Reason> {
         let entities = entities::principal(subject, rules.vocabulary)?;
         let user = entities.first().ok_or("the principal has no entity")?;
-        let memberships = with_ancestors(user);
+        let groups = rules.vocabulary.memberships(&subject.principal.groups);
         let domains = subject.context.domains.as_ref();
         let domains = domains.map(|names| names.iter().map(|name| entities::uid("Domain", name)).collect());
         Ok(Asker {
             scope: domains.transpose()?,
-            policies: rules.policies.iter().filter(|policy| policy.covers_principal(&memberships)).collect(),
+            policies: rules.policies.iter().filter(|policy| policy.covers_principal(&user.uid, &groups)).collect(),
             uid: user.uid.clone(),
-            groups: rules.vocabulary.memberships(&subject.principal.groups),
+            groups,
             subject,
             context: entities::context(subject, rules.vocabulary, false)?,
             entities,
@@ -284,7 +285,9 @@ impl<'a> Asker<'a> {
     fn row_filter(&mut self, table: &CompiledTable) -> Result<RowFilter, Reason> {
         let ancestors: HashSet<EntityUid> = table.entities.iter().map(|e| e.uid.clone()).collect();
         let slice = self.slice("readRow", &table.policy_table.row_type, &ancestors)?;
-        let known = self.entities.iter().chain(&table.entities);
+        // The principal comes first, and says itself which groups it is in.
+        let about = if slice.reads_groups() { self.entities.len() } else { 1 };
+        let known = self.entities.iter().take(about).chain(&table.entities);
         let row_type = &table.policy_table.row_type;
         let context = self.context.clone();
         let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, known, ancestors)?;
@@ -335,7 +338,7 @@ impl<'a> Asker<'a> {
         let ceiling = Disclosure::from(masking);
         let mut forbidden_by = BTreeSet::new();
         let mut contract_masking = None;
-        let mut outcome = (Disclosure::Denied, Vec::new());
+        let mut outcome = (Disclosure::Denied, Arc::default());
         for (level, slice) in slices {
             // What no policy speaks of is not allowed.
             if !level.applies_to(&field.data_type) || slice.policies.is_empty() {
@@ -345,7 +348,7 @@ impl<'a> Asker<'a> {
             let answer = self.ask(action, column, &slice.set, entities)?;
             if !answer.errors.is_empty() {
                 forbidden_by.extend(answer.errors);
-                outcome = (Disclosure::Denied, Vec::new());
+                outcome = (Disclosure::Denied, Arc::default());
                 break;
             }
             if !answer.allowed {
@@ -366,7 +369,7 @@ impl<'a> Asker<'a> {
                 contract_masking = Some(masking);
                 continue;
             }
-            outcome = (*level, reasons);
+            outcome = (*level, reasons.into());
             break;
         }
         let (disclosure, policies) = outcome;
@@ -419,11 +422,12 @@ pub(crate) fn undecided(table: &Table, reason: Reason) -> TableDecision {
 
 /// Denies everything.
 fn closed(table: &Table) -> TableDecision {
+    let nothing: Arc<[String]> = Arc::default();
     let denied = |field: &Field| ColumnDecision {
         name: field.name.clone(),
         disclosure: Disclosure::Denied,
-        policies: Vec::new(),
-        forbidden_by: Vec::new(),
+        policies: Arc::clone(&nothing),
+        forbidden_by: Arc::clone(&nothing),
         contract_masking: None,
     };
     TableDecision {

@@ -1,6 +1,7 @@
 //! What a policy snapshot answers: values without behaviour.
 
 use std::fmt;
+use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use portcullis_contract::{Aggregation, FieldType, Masking, TableName};
@@ -229,10 +230,10 @@ pub struct ColumnDecision {
     pub name: String,
     /// How much is shown.
     pub disclosure: Disclosure,
-    /// Permits that granted this level. Sorted.
-    pub policies: Vec<String>,
+    /// Permits that granted this level. Sorted. Columns that are alike share them.
+    pub policies: Arc<[String]>,
     /// Forbids that knocked out a more open level. Sorted.
-    pub forbidden_by: Vec<String>,
+    pub forbidden_by: Arc<[String]>,
     /// The contract's ceiling, when policies alone would have shown more.
     pub contract_masking: Option<Masking>,
 }

@@ -41,7 +41,7 @@ pub(crate) struct IndexedPolicy {
     actions: BTreeSet<&'static str>,
     /// Actions that its scope names one by one.
     named_actions: BTreeSet<String>,
-    principal: PrincipalConstraint,
+    principal: Who,
     resource: ResourceConstraint,
     /// The entity type that the scope's `is` names.
     resource_type: Option<String>,
@@ -69,7 +69,7 @@ impl IndexedPolicy {
         IndexedPolicy {
             actions: ACTIONS.into_iter().filter(covers).collect(),
             named_actions,
-            principal: policy.principal_constraint(),
+            principal: Who::of(policy.principal_constraint()),
             resource,
             resource_type,
             reads: Reads::of(clauses),
@@ -88,13 +88,12 @@ impl IndexedPolicy {
         self.actions.contains(action)
     }
 
-    /// `memberships`: the principal and its groups.
-    pub(crate) fn covers_principal(&self, memberships: &HashSet<EntityUid>) -> bool {
+    /// `groups`: all that the principal is in.
+    pub(crate) fn covers_principal(&self, principal: &EntityUid, groups: &BTreeSet<&str>) -> bool {
         match &self.principal {
-            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
-            PrincipalConstraint::In(group) | PrincipalConstraint::Eq(group) | PrincipalConstraint::IsIn(_, group) => {
-                memberships.contains(group)
-            }
+            Who::Anyone => true,
+            Who::Group(group) => groups.contains(group.as_str()),
+            Who::Entity(entity) => entity == principal,
         }
     }
 
@@ -115,6 +114,28 @@ impl IndexedPolicy {
                 (r.type_name().to_string() == "Column").then_some(r)
             }
             ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
+        }
+    }
+}
+
+/// Whom a scope is about. Groups by their names: comparing entities takes longer, and each decision looks at all policies.
+#[derive(Debug, Clone)]
+enum Who {
+    Anyone,
+    Group(String),
+    Entity(EntityUid),
+}
+
+impl Who {
+    fn of(scope: PrincipalConstraint) -> Who {
+        match scope {
+            PrincipalConstraint::Any | PrincipalConstraint::Is(_) => Who::Anyone,
+            PrincipalConstraint::In(who) | PrincipalConstraint::Eq(who) | PrincipalConstraint::IsIn(_, who) => {
+                if who.type_name().to_string() == "Group" {
+                    return Who::Group(who.id().unescaped().to_owned());
+                }
+                Who::Entity(who)
+            }
         }
     }
 }
@@ -155,6 +176,10 @@ impl<'a> Slice<'a> {
 
     pub(crate) fn reads_time(&self) -> bool {
         self.policies.iter().any(|p| p.reads.time)
+    }
+
+    pub(crate) fn reads_groups(&self) -> bool {
+        self.policies.iter().any(|p| p.reads.groups)
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&'a IndexedPolicy> {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use cedar_policy::pst::Clause;
-use cedar_policy::{Authorizer, Effect, Schema, Validator};
+use cedar_policy::{Authorizer, Effect, PolicySet, Schema, Validator};
 use portcullis_contract::{Catalogue, Finding, Position, SourceFile, Table};
 
 use super::cache::{Cache, Key};
@@ -174,6 +174,20 @@ impl PolicySnapshot {
     /// The Cedar schema's text, for editors and Cedar's own tools.
     pub fn cedar_schema(&self) -> &str {
         &self.schema_text
+    }
+
+    /// The schema itself, for Cedar's own tools.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The policies in force whose scope covers an action, for Cedar's own tools.
+    ///
+    /// # Errors
+    /// When two of them have one id.
+    pub fn policies_about(&self, action: &str) -> Result<PolicySet, String> {
+        let covering = self.policies.iter().filter(|policy| policy.covers_action(action));
+        PolicySet::from_policies(covering.map(|policy| policy.policy.clone())).map_err(|error| error.to_string())
     }
 
     /// All policies, in order of their ids.

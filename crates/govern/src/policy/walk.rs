@@ -44,6 +44,8 @@ pub(crate) struct Reads {
     pub(crate) time: bool,
     /// A column's name or identity: columns that are otherwise alike may differ.
     pub(crate) column_identity: bool,
+    /// A group, other than by the scope.
+    pub(crate) groups: bool,
 }
 
 impl Reads {
@@ -66,7 +68,9 @@ impl Reads {
                         reads.column_identity |= attr == "name";
                     }
                     Cedar::Literal(Literal::EntityUID(uid)) => {
-                        reads.column_identity |= uid.ty.to_string() == "Column";
+                        let kind = uid.ty.to_string();
+                        reads.column_identity |= kind == "Column";
+                        reads.groups |= kind == "Group";
                     }
                     _ => {}
                 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use portcullis_gateway::{Change, Direction, PolicySet};
+use portcullis_gateway::{Change, Direction, PolicySet, Proved};
+use serde::Serialize;
 use tempfile::TempDir;
 
 use super::git;
@@ -10,16 +11,22 @@ use crate::args::{DiffArgs, FailOn, ListFormat};
 use crate::mesh::Failure;
 use crate::{FAILED, OK, Streams};
 
-pub fn run(mesh: &Path, args: &DiffArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+pub async fn run(mesh: &Path, args: &DiffArgs, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     let (old, new) = (Side::of(mesh, &args.old)?, Side::of(mesh, &args.new)?);
     let changes = portcullis_gateway::policy_diff(&old.set, &new.set)?;
+    let proved = match &args.prove {
+        Some(solver) => Some(portcullis_gateway::policy_proof(&old.set, &new.set, solver).await?),
+        None => None,
+    };
     match args.format {
-        ListFormat::Table => write!(streams.out, "{}", crate::output::printable(&text(&changes)))?,
+        ListFormat::Table => {
+            write!(streams.out, "{}", crate::output::printable(&text(&changes)))?;
+            let proof = proved.as_deref().map(proof).unwrap_or_default();
+            write!(streams.out, "{}", crate::output::printable(&proof))?;
+        }
         ListFormat::Json => {
-            for change in &changes {
-                let line = serde_json::to_string(change).map_err(|error| Failure::failed(error.to_string()))?;
-                writeln!(streams.out, "{line}")?;
-            }
+            json(&changes, streams)?;
+            json(proved.as_deref().unwrap_or_default(), streams)?;
         }
     }
     // What may show more, or cannot be told, counts as loosened.
@@ -28,7 +35,21 @@ pub fn run(mesh: &Path, args: &DiffArgs, streams: &mut Streams<'_>) -> Result<u8
         Some(FailOn::Loosened) => change.direction != Direction::Tightened,
         Some(FailOn::Any) => true,
     };
-    Ok(if changes.iter().any(fails) { FAILED } else { OK })
+    let fails_proof = |proved: &Proved| match args.fail_on {
+        None => false,
+        Some(FailOn::Loosened) => proved.may_gain(),
+        Some(FailOn::Any) => !proved.is_same(),
+    };
+    let failed = changes.iter().any(fails) || proved.iter().flatten().any(fails_proof);
+    Ok(if failed { FAILED } else { OK })
+}
+
+fn json<T: Serialize>(items: &[T], streams: &mut Streams<'_>) -> Result<(), Failure> {
+    for item in items {
+        let line = serde_json::to_string(item).map_err(|error| Failure::failed(error.to_string()))?;
+        writeln!(streams.out, "{line}")?;
+    }
+    Ok(())
 }
 
 /// A set of policies, and the directory that a revision was written to for it.
@@ -78,5 +99,18 @@ fn text(changes: &[Change]) -> String {
     let counts = [Direction::Tightened, Direction::Loosened, Direction::Changed]
         .map(|direction| format!("{} {direction}", count(direction)));
     lines.push(format!("{} changes: {}\n", changes.len(), counts.join(", ")));
+    lines.join("\n")
+}
+
+fn proof(proved: &[Proved]) -> String {
+    let mut lines = vec!["for any user, row and circumstance, as policies alone have it:".to_owned()];
+    for kind in proved.iter().filter(|kind| !kind.is_same()) {
+        lines.push(format!("  {} on {}", kind.action, kind.resource));
+        let told =
+            [("allowed only then", &kind.gained), ("allowed only now", &kind.lost), ("not proved", &kind.undecided)];
+        lines.extend(told.into_iter().filter_map(|(what, of)| Some(format!("    {what}: {}", of.as_ref()?))));
+    }
+    let same = proved.iter().filter(|kind| kind.is_same()).count();
+    lines.push(format!("  proved the same: {same} of {} kinds of request\n", proved.len()));
     lines.join("\n")
 }

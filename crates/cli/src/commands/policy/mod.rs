@@ -14,7 +14,7 @@ use crate::args::PolicyCommand;
 use crate::mesh::{Failure, configuration};
 use crate::{OK, Streams};
 
-pub fn run(mesh: &Path, command: &PolicyCommand, streams: &mut Streams<'_>) -> Result<u8, Failure> {
+pub async fn run(mesh: &Path, command: &PolicyCommand, streams: &mut Streams<'_>) -> Result<u8, Failure> {
     configuration(mesh)?;
     match command {
         PolicyCommand::Check(args) => check::run(mesh, args, streams),
@@ -24,7 +24,7 @@ pub fn run(mesh: &Path, command: &PolicyCommand, streams: &mut Streams<'_>) -> R
             write!(streams.out, "{}", portcullis_gateway::policy_matrix(mesh)?)?;
             Ok(OK)
         }
-        PolicyCommand::Diff(args) => diff::run(mesh, args, streams),
+        PolicyCommand::Diff(args) => diff::run(mesh, args, streams).await,
         PolicyCommand::Simulate(args) => simulate::run(mesh, args, streams),
     }
 }

@@ -265,3 +265,46 @@ async fn large_sorts_spill() {
     drop(runner);
     assert_eq!(std::fs::read_dir(spill.path().join("spill")).unwrap().count(), 0);
 }
+
+/// DataFusion's operators of window functions hold rows and reserve nothing for them.
+#[tokio::test]
+async fn window_functions_hold_no_more_than_a_query_may() {
+    let world = || World::new(|limits| (limits.query_memory_bytes, limits.target_partitions) = (4 << 20, 1));
+    let over = |window: &str| format!("SELECT count(w) FROM (SELECT {window} AS w FROM generate_series(1, 1000000))");
+    // The one is known at the end of all rows; the other far behind the row that it is about.
+    for window in ["ntile(4) OVER ()", "lead(value, 900000) OVER ()"] {
+        let error = world().run(&over(window)).await.unwrap_err();
+        assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"), "{window}");
+    }
+    // These let go what they handed on.
+    for window in ["row_number() OVER ()", "sum(value) OVER (ROWS BETWEEN 10 PRECEDING AND CURRENT ROW)"] {
+        let world = world();
+        assert_eq!(number(&world, &over(window)).await, 1_000_000, "{window}");
+        assert_eq!(world.runner.memory_reserved(), 0);
+    }
+    let plan = world().prepare_for(&over("ntile(4) OVER ()"), Shown::Counts).await.unwrap();
+    assert!(plan.explain().contains("WindowAggExec: wdw=[ntile"), "{}", plan.explain());
+    let small = over("ntile(4) OVER ()").replace("1000000", "10");
+    let ran = world().prepare_for(&small, Shown::Counts).await.unwrap().analyze().await.unwrap();
+    let counted = |line: &str| line.contains("WindowAggExec") && line.ends_with("rows=10");
+    assert!(ran.lines().any(counted), "{ran}");
+}
+
+#[tokio::test]
+async fn a_large_constant_stands_beside_one_row_only() {
+    let world = World::new(|_| {});
+    let large = format!("'{}'", "x".repeat(70_000));
+    for sql in [
+        format!("SELECT id, {large} FROM t"),
+        format!("SELECT id FROM t WHERE upper(name) = {large}"),
+        format!("SELECT count(*) FROM t GROUP BY concat(name, {large})"),
+        "SELECT array_length(array_append(range(0, 10000), id)) FROM t".to_owned(),
+    ] {
+        let error = world.run(&sql).await.unwrap_err();
+        assert!(matches!(error, EngineError::LimitExceeded { value: 65_536, .. }), "{error}");
+    }
+    assert_eq!(number(&world, &format!("SELECT CAST(length({large}) AS BIGINT)")).await, 70_000);
+    assert_eq!(number(&world, "SELECT sum(n) FROM (SELECT unnest(range(0, 10001)) AS n)").await, 50_005_000);
+    let small = "x".repeat(60_000);
+    assert_eq!(number(&world, &format!("SELECT count(*) FROM t WHERE name <> '{small}'")).await, 5);
+}

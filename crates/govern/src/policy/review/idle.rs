@@ -245,7 +245,7 @@ fn names(ids: &BTreeSet<String>) -> String {
 fn forbids_of(policy: &IndexedPolicy, decision: &TableDecision) -> Vec<String> {
     let accesses = accesses(policy, decision).filter(|access| !access.allowed).flat_map(|access| &access.policies);
     let rows = decision.filter.forbids.iter().filter(|_| policy.covers_action("readRow"));
-    let columns = decision.columns.iter().filter(|_| views(policy)).flat_map(|column| &column.forbidden_by);
+    let columns = decision.columns.iter().filter(|_| views(policy)).flat_map(|column| column.forbidden_by.iter());
     accesses.chain(rows).chain(columns).cloned().collect()
 }
 
@@ -253,7 +253,7 @@ fn forbids_of(policy: &IndexedPolicy, decision: &TableDecision) -> Vec<String> {
 fn permits_of(policy: &IndexedPolicy, decision: &TableDecision) -> Vec<String> {
     let accesses = accesses(policy, decision).filter(|access| access.allowed).flat_map(|access| &access.policies);
     let rows = decision.filter.permits.iter().filter(|_| policy.covers_action("readRow"));
-    let columns = decision.columns.iter().filter(|_| views(policy)).flat_map(|column| &column.policies);
+    let columns = decision.columns.iter().filter(|_| views(policy)).flat_map(|column| column.policies.iter());
     accesses.chain(rows).chain(columns).cloned().collect()
 }
 
