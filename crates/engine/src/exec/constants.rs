@@ -23,7 +23,9 @@ pub(super) fn check(plan: &Arc<dyn ExecutionPlan>, batch_size: usize) -> std::re
     let allowed = LIMIT / batch_size.max(1);
     match largest(plan) {
         Ok(bytes) if bytes <= allowed => Ok(()),
-        Ok(_) => Err(EngineError::LimitExceeded { limit: "bytes of a constant beside many rows", value: allowed as u64 }),
+        Ok(_) => {
+            Err(EngineError::LimitExceeded { limit: "bytes of a constant beside many rows", value: allowed as u64 })
+        }
         Err(_) => Err(EngineError::Internal("the constants of a plan cannot be seen".into())),
     }
 }

@@ -76,10 +76,11 @@ pub async fn policy_proof(old: &PolicySet, new: &PolicySet, program: &Path) -> R
             proved.push(nothing);
             continue;
         }
-        let compiled = |policies| CompiledPolicySet::compile(policies, &kind, schema);
+        let compiled =
+            |policies: &_| CompiledPolicySet::compile(policies, &kind, schema).map_err(|error| error.to_string());
         let answer = match (compiled(&before), compiled(&after)) {
             (Ok(before), Ok(after)) => differences(&mut compiler, &before, &after).await,
-            (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
+            (Err(error), _) | (_, Err(error)) => Err(error),
         };
         proved.push(match answer {
             Ok((gained, lost)) => Proved { gained, lost, ..nothing },

@@ -249,6 +249,7 @@ impl ScalarUDFImpl for Bounded {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_types, reason = "a session reads the expressions that are tried")]
 mod tests {
     use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray, StringViewArray};
     use datafusion::arrow::datatypes::Int64Type;
