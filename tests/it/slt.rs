@@ -55,6 +55,7 @@ scripts!(
     joins,
     masks,
     masks_by_type,
+    metadata_columns,
     purpose,
     queries,
     refused,

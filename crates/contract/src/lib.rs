@@ -16,6 +16,7 @@ mod finding;
 mod location;
 mod manifest;
 mod masking;
+mod metadata;
 mod model;
 mod schemas;
 mod types;
@@ -25,6 +26,7 @@ pub use catalogue::{Catalogue, Withheld};
 pub use connection::{Connection, ConnectionKind, RestAuth, SecretRef, SqlDatabase, StoreOptions};
 pub use finding::{Finding, Level, Position, SourceFile};
 pub use masking::{Classification, Masking};
+pub use metadata::MetadataColumn;
 pub use model::{
     Access, Aggregation, Compatibility, Contract, Dialect, Expectations, Field, InputPort, Lineage, OutputPort,
     PortKind, QualityCheck, Sla, Source, SourcePath, Status, Table, TableFormat, TableName, Transformation,

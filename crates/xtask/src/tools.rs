@@ -1,6 +1,6 @@
 //! What tests need besides Rust, in a cache outside of the clone: two Python environments (the clients and SeaweedFS; what
 //! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, and stand-ins of two clouds; and
-//! a browser, which is Debian's.
+//! a browser and PostgreSQL, which are Debian's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,9 +93,8 @@ pub fn set_up() -> Result<Tools> {
     if let Err(error) = browser() {
         tools.missing.push(format!("a browser (no `chromium` with `chromedriver`: {error:#})"));
     }
-    let debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
-    if !debian && !exists("initdb", "--version") {
-        tools.missing.push("PostgreSQL (no `initdb`: install the package `postgresql`)".to_string());
+    if let Err(error) = postgres() {
+        tools.missing.push(format!("PostgreSQL (no `initdb`: {error:#})"));
     }
     for (program, argument, what) in [
         ("javac", "-version", "Java (no `javac`: install a JDK, 17 or newer)"),
@@ -138,12 +137,21 @@ fn azurite(cache: &Path) -> Result<()> {
 
 /// Debian's Chromium, installed where that may be done.
 fn browser() -> Result<()> {
-    if exists("chromium", "--version") && exists("chromedriver", "--version") {
-        return Ok(());
-    }
-    let install = ["install", "--yes", "--quiet", "--no-install-recommends", "chromium", "chromium-driver"];
+    let is_there = exists("chromium", "--version") && exists("chromedriver", "--version");
+    if is_there { Ok(()) } else { install(&["chromium", "chromium-driver"]) }
+}
+
+/// A PostgreSQL server, of Debian or on the path.
+fn postgres() -> Result<()> {
+    let debian = std::fs::read_dir("/usr/lib/postgresql").is_ok_and(|mut versions| versions.next().is_some());
+    if debian || exists("initdb", "--version") { Ok(()) } else { install(&["postgresql"]) }
+}
+
+/// Installs Debian's packages.
+fn install(packages: &[&str]) -> Result<()> {
+    let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
     run(Command::new("apt-get").args(["update", "--quiet"]))?;
-    run(Command::new("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))
+    run(Command::new("apt-get").args(install).args(packages).env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn go_install(package: &str, to: &Path) -> Result<()> {

@@ -13,6 +13,7 @@ use datafusion::physical_expr_adapter::{PhysicalExprAdapter, PhysicalExprAdapter
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::bind::{Column, Origin};
+use super::plan::POSITION;
 use super::reshape::{Reshape, Shape, is_finer};
 use crate::EngineError;
 
@@ -77,6 +78,10 @@ impl PhysicalExprAdapterFactory for ColumnAdapterFactory {
         }
         let mut resolved = HashMap::with_capacity(logical.fields().len());
         for field in logical.fields() {
+            if field.name() == POSITION {
+                resolved.insert(field.name().clone(), Arc::new(ColumnExpr::new_with_schema(POSITION, &physical)?) as _);
+                continue;
+            }
             let column = self
                 .columns
                 .get(field.name())
@@ -161,7 +166,7 @@ mod tests {
             assert_eq!(identity.find(file(id).fields(), &origin), expect, "{identity:?} {id:?}");
         }
         let field = Arc::new(Field::new("email", DataType::Utf8View, true));
-        let column = Column { field: Arc::clone(&field), origin };
+        let column = Column { field: Arc::clone(&field), origin, metadata: None };
         let logical = Arc::new(Schema::new(vec![field]));
         let factory = ColumnAdapterFactory::new([column], Identity::IdOnly);
         assert!(factory.create(Arc::clone(&logical), file(Some("3"))).is_ok());

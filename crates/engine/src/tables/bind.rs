@@ -6,6 +6,7 @@ use datafusion::arrow::array::StructArray;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
+use portcullis_contract::MetadataColumn;
 
 use super::fault::Fault;
 
@@ -63,6 +64,21 @@ pub(super) struct Column {
     pub(super) field: FieldRef,
     /// Where it comes from.
     pub(super) origin: Origin,
+    /// Which column of metadata it is; files may have values of it, and need not.
+    pub(super) metadata: Option<MetadataColumn>,
+}
+
+impl Column {
+    /// The same, as files may have it: what is made of it has its name.
+    pub(super) fn in_files(&self) -> Column {
+        match self.metadata {
+            Some(_) => {
+                let field = self.field.as_ref().clone().with_name(format!("__portcullis_stored{}", self.field.name()));
+                Column { field: Arc::new(field), ..self.clone() }
+            }
+            None => self.clone(),
+        }
+    }
 }
 
 /// The declared columns, in the contract's order; or why the table does not offer them.
@@ -73,7 +89,7 @@ pub(super) fn bind(declared: &Schema, fields: &[TableField]) -> Result<Vec<Colum
         .map(|field| {
             let found = lookup(fields, field.name()).map_err(Fault::Withheld)?;
             let origin = origin(field.name(), field.data_type(), found).map_err(Fault::Withheld)?;
-            Ok(Column { field: Arc::clone(field), origin })
+            Ok(Column { field: Arc::clone(field), origin, metadata: None })
         })
         .collect()
 }

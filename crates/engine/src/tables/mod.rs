@@ -15,6 +15,7 @@ mod delta_log;
 mod fault;
 mod iceberg_log;
 mod lent;
+mod lineage;
 pub(crate) mod named;
 mod open;
 mod plan;

@@ -75,7 +75,9 @@ impl Opener {
             }
             (ConnectionKind::IcebergSql { database, catalog, warehouse, store }, SourcePath::Table(path)) => {
                 let sql = SqlConnection { name: &connection.name, database, catalog, warehouse, store };
-                iceberg_log::sql_table(sql, &self.servers, &self.stores, path, granted, known_table).await.map(Snapshot::Iceberg)
+                iceberg_log::sql_table(sql, &self.servers, &self.stores, path, granted, known_table)
+                    .await
+                    .map(Snapshot::Iceberg)
             }
             (ConnectionKind::IcebergRest { uri, warehouse, prefix, auth, store }, SourcePath::Table(path)) => {
                 let rest = RestConnection {

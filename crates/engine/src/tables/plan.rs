@@ -9,9 +9,12 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::error::DataFusionError;
 use datafusion_datasource::TableSchema;
 use object_store::ObjectMeta;
 use object_store::path::Path;
+use parquet::arrow::RowNumber;
+use portcullis_contract::MetadataColumn;
 
 use super::adapter::{ColumnAdapterFactory, Identity};
 use super::bind::Column;
@@ -24,6 +27,13 @@ use super::reader::RowsOfFile;
 pub(super) const SEQUENCE: &str = "__portcullis_sequence";
 /// Column of a scan that tells the partition of its file, for equality deletes.
 pub(super) const PARTITION: &str = "__portcullis_partition";
+
+/// Column of a scan that tells which id the first row of a file has.
+pub(super) const FIRST_ROW: &str = "__portcullis_first_row";
+/// Column of a scan that tells when its file was added, for rows that do not tell when they were changed.
+pub(super) const ADDED: &str = "__portcullis_added";
+/// Column of a scan that tells the number of a row in its file; it follows all others.
+pub(super) const POSITION: &str = "__portcullis_position";
 
 /// All files of a snapshot.
 #[derive(Debug)]
@@ -95,18 +105,28 @@ pub(super) struct Layout {
     pub(super) positions: Vec<usize>,
     /// Finds the columns in a file.
     pub(super) adapter: Arc<ColumnAdapterFactory>,
+    /// Columns that are made of others, by index.
+    pub(super) made: BTreeMap<usize, MetadataColumn>,
     /// Whether equality deletes apply: `SEQUENCE` and `PARTITION` are the last two columns then.
     pub(super) equality: bool,
+    /// Whether rows have ids: there are `FIRST_ROW` and `ADDED` then.
+    lineage: bool,
 }
 
 impl Layout {
     /// A scan of `columns`, of which those at `constants` are the same in all rows of a file.
     pub(super) fn new(columns: &[Column], constants: &BTreeSet<usize>, equality: bool, identity: Identity) -> Self {
-        let in_files: Vec<&Column> =
-            columns.iter().enumerate().filter(|(at, _)| !constants.contains(at)).map(|(_, column)| column).collect();
+        let of_rows = columns.iter().enumerate().filter(|(at, _)| !constants.contains(at));
+        let made: BTreeMap<usize, MetadataColumn> =
+            of_rows.clone().filter_map(|(at, column)| Some((at, column.metadata?))).collect();
+        let lineage = made.values().any(|of| matches!(of, MetadataColumn::RowId | MetadataColumn::LastUpdated));
+        // No file has its rows' numbers.
+        let is_number = |at: &usize| made.get(at) == Some(&MetadataColumn::Position);
+        let in_files: Vec<Column> =
+            of_rows.filter(|(at, _)| !is_number(at)).map(|(_, column)| column.in_files()).collect();
         let mut positions = vec![0; columns.len()];
         let (mut from_file, mut constant) = (0, in_files.len());
-        for (at, position) in positions.iter_mut().enumerate() {
+        for (at, position) in positions.iter_mut().enumerate().filter(|(at, _)| !is_number(at)) {
             let next = if constants.contains(&at) { &mut constant } else { &mut from_file };
             *position = *next;
             *next += 1;
@@ -114,13 +134,35 @@ impl Layout {
         let file_schema = Schema::new(in_files.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>());
         let mut fixed: Vec<FieldRef> =
             constants.iter().filter_map(|at| columns.get(*at)).map(|column| Arc::clone(&column.field)).collect();
+        if lineage {
+            fixed.push(Arc::new(Field::new(FIRST_ROW, DataType::Int64, true)));
+            fixed.push(Arc::new(Field::new(ADDED, DataType::Int64, true)));
+        }
         if equality {
             fixed.push(Arc::new(Field::new(SEQUENCE, DataType::Int64, true)));
             fixed.push(Arc::new(Field::new(PARTITION, DataType::Int32, true)));
         }
         let schema = TableSchema::builder(Arc::new(file_schema)).with_table_partition_cols(fixed).build();
-        let adapter = Arc::new(ColumnAdapterFactory::new(in_files.into_iter().cloned(), identity));
-        Self { schema, positions, adapter, equality }
+        for (_, position) in positions.iter_mut().enumerate().filter(|(at, _)| is_number(at)) {
+            *position = schema.table_schema().fields().len();
+        }
+        let adapter = Arc::new(ColumnAdapterFactory::new(in_files, identity));
+        Self { schema, positions, adapter, made, equality, lineage }
+    }
+
+    /// The columns, and behind them the number of each row in its file.
+    pub(super) fn numbered(&self) -> TableSchema {
+        let number = Field::new(POSITION, DataType::Int64, false).with_extension_type(RowNumber);
+        TableSchema::builder(Arc::clone(self.schema.file_schema()))
+            .with_table_partition_cols(self.schema.table_partition_cols().clone())
+            .with_virtual_columns(vec![Arc::new(number)])
+            .build()
+    }
+
+    /// The position of a column of scans.
+    pub(super) fn position_of(&self, name: &str) -> Result<usize, DataFusionError> {
+        let schema = self.schema.table_schema();
+        if name == POSITION { Ok(schema.fields().len()) } else { Ok(schema.index_of(name)?) }
     }
 }
 
@@ -152,8 +194,12 @@ pub(super) struct RawFile {
     pub(super) bounds: BTreeMap<usize, Bounds>,
     /// Constant columns, by index.
     pub(super) constants: BTreeMap<usize, ScalarValue>,
-    /// Sequence number and partition, where equality deletes apply.
-    pub(super) marks: Option<(i64, i32)>,
+    /// The id of its first row, where rows have ids.
+    pub(super) first_row: Option<i64>,
+    /// The sequence number of the commit that added it.
+    pub(super) sequence: i64,
+    /// Its partition, as equality deletes tell partitions apart.
+    pub(super) partition: i32,
     /// Where deleted rows are written down.
     pub(super) deletes: Vec<Arc<DeleteSource>>,
     /// Its name in position deletes.
@@ -172,9 +218,11 @@ impl RawFile {
 
     fn partitioned(&self, layout: &Layout) -> Result<PartitionedFile, Fault> {
         let mut values: Vec<ScalarValue> = self.constants.values().cloned().collect();
-        if let Some((sequence, partition)) = self.marks.filter(|_| layout.equality) {
-            values.push(ScalarValue::Int64(Some(sequence)));
-            values.push(ScalarValue::Int32(Some(partition)));
+        if layout.lineage {
+            values.extend([ScalarValue::Int64(self.first_row), ScalarValue::Int64(Some(self.sequence))]);
+        }
+        if layout.equality {
+            values.extend([ScalarValue::Int64(Some(self.sequence)), ScalarValue::Int32(Some(self.partition))]);
         }
         if values.len() != layout.schema.table_partition_cols().len() {
             return Err(Fault::Corrupt("a file of it has other partition values than its partitioning says".into()));

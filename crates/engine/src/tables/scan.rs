@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{JoinSide, JoinType, NullEquality, Statistics};
+use datafusion::common::{ColumnStatistics, JoinSide, JoinType, NullEquality, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
@@ -19,6 +19,7 @@ use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
+use super::lineage;
 use super::plan::{EqualityDeletes, Layout, PARTITION, SEQUENCE};
 use super::reader::Readers;
 use super::source::TableSource;
@@ -53,28 +54,39 @@ impl Scan<'_> {
             layout.positions.get(*at).copied().ok_or_else(|| DataFusionError::Internal("no such column".to_owned()))
         };
         let wanted = self.wanted.iter().map(position).collect::<Result<Vec<_>>>()?;
-        if !layout.equality {
+        let made = self.wanted.iter().filter_map(|at| layout.made.get(at));
+        let inputs = made.flat_map(|of| lineage::inputs(*of)).map(|name| layout.position_of(name));
+        let inputs = inputs.collect::<Result<Vec<_>>>()?;
+        if !layout.equality && inputs.is_empty() {
             return self.files(layout, files, wanted, self.limit);
         }
-        let all: Vec<usize> = (0..layout.schema.table_schema().fields().len()).collect();
-        let mut read = wanted.clone();
-        let compared = deletes.iter().flat_map(|deletes| &deletes.columns).map(position).collect::<Result<Vec<_>>>()?;
-        for at in compared.into_iter().chain(all.iter().rev().take(2).copied()) {
+        let mut also = inputs;
+        if layout.equality {
+            let compared = deletes.iter().flat_map(|deletes| &deletes.columns);
+            also.extend(compared.map(position).collect::<Result<Vec<_>>>()?);
+            also.extend([layout.position_of(SEQUENCE)?, layout.position_of(PARTITION)?]);
+        }
+        let mut read = wanted;
+        for at in also {
             if !read.contains(&at) {
                 read.push(at);
             }
         }
-        let mut plan = self.files(layout, files, read, None)?;
-        for deletes in deletes {
+        let limit = self.limit.filter(|_| !layout.equality);
+        let mut plan = self.files(layout, files, read, limit)?;
+        for deletes in deletes.iter().filter(|_| layout.equality) {
             plan = self.without(plan, deletes)?;
         }
         let schema = plan.schema();
         let kept = self.wanted.iter().enumerate().map(|(index, at)| {
-            let name = self.schema.field(*at).name();
-            debug_assert_eq!(schema.field(index).name(), name);
-            (Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>, name.clone())
+            let field = self.schema.field(*at);
+            let expression = match layout.made.get(at) {
+                Some(of) => lineage::expression(*of, index, field, &schema)?,
+                None => Arc::new(Column::new(field.name(), index)),
+            };
+            Ok((expression, field.name().clone()))
         });
-        Ok(Arc::new(ProjectionExec::try_new(kept.collect::<Vec<_>>(), plan)?))
+        Ok(Arc::new(ProjectionExec::try_new(kept.collect::<Result<Vec<_>>>()?, plan)?))
     }
 
     fn files(
@@ -84,7 +96,11 @@ impl Scan<'_> {
         columns: Vec<usize>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let statistics = merged(&files, layout.schema.table_schema())?;
+        let (schema, files) = match columns.contains(&layout.schema.table_schema().fields().len()) {
+            true => (layout.numbered(), files.into_iter().map(numbered).collect()),
+            false => (layout.schema.clone(), files),
+        };
+        let statistics = merged(&files, schema.table_schema())?;
         let partitions = self.state.config().target_partitions().max(1);
         let mut options = TableParquetOptions {
             global: self.state.config_options().execution.parquet.clone(),
@@ -95,7 +111,7 @@ impl Scan<'_> {
         let root = &self.root.root;
         let readers = Readers::new(Arc::clone(&self.root.store) as _, root.url.as_str(), root.footers.clone());
         let source: Arc<dyn FileSource> = Arc::new(
-            ParquetSource::new(layout.schema.clone())
+            ParquetSource::new(schema)
                 .with_table_parquet_options(options)
                 .with_pushdown_filters(true)
                 .with_parquet_file_reader_factory(Arc::new(readers)),
@@ -140,6 +156,15 @@ impl Scan<'_> {
             false,
         )?))
     }
+}
+
+/// A file of which the numbers of rows are read: nothing is known of them.
+fn numbered(file: PartitionedFile) -> PartitionedFile {
+    let statistics = file.statistics.as_deref().cloned().map(|mut statistics| {
+        statistics.column_statistics.push(ColumnStatistics::new_unknown());
+        Arc::new(statistics)
+    });
+    PartitionedFile { statistics, ..file }
 }
 
 /// The delete's sequence number is above the row's.

@@ -193,6 +193,14 @@ impl TableRoot {
         Ok(path)
     }
 
+    /// A file's name relative to the table's directory; of one that lies elsewhere, its path in the store.
+    pub(super) fn name_of(&self, path: &Path) -> String {
+        match path.prefix_match(&self.base) {
+            Some(parts) => parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/"),
+            None => path.to_string(),
+        }
+    }
+
     /// The path of a name relative to the table's directory.
     pub(super) fn below(&self, name: &str) -> Result<Path, Fault> {
         parse(&format!("{}/{}", self.base, name.trim_start_matches('/')))

@@ -4,9 +4,11 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use portcullis_contract::Masking;
+use portcullis_contract::{Masking, MetadataColumn};
 
-use crate::policy::{ColumnDecision, Disclosure, PolicySnapshot, RowFilter, Subject, TableDecision, ceiling};
+use crate::policy::{
+    ColumnDecision, Disclosure, PolicySnapshot, RowFilter, Subject, TableDecision, ceiling, shows_whole,
+};
 
 /// Purposes and groups that are tried out.
 const MOST_TRIED: usize = 64;
@@ -93,7 +95,13 @@ impl<'a> Grants<'a> {
         let table = self.snapshot.table(&name);
         let columns = decision.columns.iter().enumerate().map(|(at, column)| {
             let field = table.and_then(|table| table.field(&column.name));
-            more_of(column, field.map_or(Masking::None, ceiling), at, &others)
+            let hides = |table| MetadataColumn::of(table, &column.name).is_some() && !shows_whole(table, decision);
+            let action = match (field.map_or(Masking::None, ceiling), table.is_some_and(|table| hides(table))) {
+                (_, true) => "all rows and all other columns clear".to_owned(),
+                (Masking::None, _) => "action `viewClear`".to_owned(),
+                (mask, _) => format!("action `viewClear` by its name, as the contract's masking is {mask}"),
+            };
+            more_of(column, action, at, &others)
         });
         WouldGrant { query, rows, columns: columns.collect() }
     }
@@ -104,14 +112,10 @@ fn shows_more(filter: &RowFilter, than: &RowFilter) -> bool {
     filter.expr.is_none() || (than.text() == "no rows" && filter.text() != "no rows")
 }
 
-fn more_of(column: &ColumnDecision, ceiling: Masking, at: usize, others: &[Other<'_>]) -> Option<String> {
+fn more_of(column: &ColumnDecision, action: String, at: usize, others: &[Other<'_>]) -> Option<String> {
     if column.disclosure == Disclosure::Clear {
         return None;
     }
-    let action = match ceiling {
-        Masking::None => "action `viewClear`".to_owned(),
-        mask => format!("action `viewClear` by its name, as the contract's masking is {mask}"),
-    };
     let level = |other: &TableDecision| {
         let level = other.columns.get(at)?.disclosure;
         (level < column.disclosure).then_some(level)

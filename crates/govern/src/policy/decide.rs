@@ -15,6 +15,7 @@ use super::columns::RowColumns;
 use super::compiled::{CompiledTable, Kinds, accepted, ceiling, explain};
 use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 use super::entities::{self, EntityData, Reason};
+use super::metadata::withhold_metadata;
 use super::partial::{Residuals, residuals};
 use super::slice::{IMPERSONATE, IndexedPolicy, Slice, action_uid, with_ancestors};
 use super::subject::{Principal, Subject};
@@ -129,7 +130,7 @@ impl<'a> Asker<'a> {
         let (query, aggregation) = self.query(table, &columns, &entities)?;
         let filter = if query.allowed { self.row_filter(table)? } else { RowFilter::nothing() };
         let (notice, _) = self.asked(TableAction::ViewNotice, &table.entities, &entities)?;
-        Ok(TableDecision {
+        let mut decision = TableDecision {
             table: table.policy_table.table.name.clone(),
             discover,
             query,
@@ -139,7 +140,9 @@ impl<'a> Asker<'a> {
             notice,
             columns,
             undecided: None,
-        })
+        };
+        withhold_metadata(&table.policy_table.table, &mut decision);
+        Ok(decision)
     }
 
     /// Whether policies let the subject break the glass for a table, if it asks for that. From then on they see so.

@@ -16,6 +16,7 @@ mod decision;
 mod entities;
 mod load;
 pub mod matrix;
+mod metadata;
 mod missing;
 mod partial;
 mod render;
@@ -35,6 +36,7 @@ pub(crate) mod unit;
 
 pub(crate) use compiled::ceiling;
 pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
+pub(crate) use metadata::shows_whole;
 pub use schemas::schemas;
 pub use snapshot::{Compiled, PolicyInfo, PolicySnapshot, PolicySources};
 pub use subject::{AttributeValue, Principal, RequestContext, Subject};

@@ -8,9 +8,11 @@ use datafusion::common::ScalarValue;
 use iceberg::spec::{
     DataContentType, DataFile, DataFileFormat, ManifestEntryRef, NestedFieldRef, PartitionSpecRef, Struct, Transform,
 };
+use portcullis_contract::MetadataColumn;
 
-use super::manifests::{self, ManifestCache};
+use super::manifests::{self, Listed, ManifestCache};
 use super::partitions::{self, Told};
+use super::row_ids::{FirstRow, RowIds};
 use super::{IcebergTable, types};
 use crate::tables::bind::{Column, Origin};
 use crate::tables::deletes::DeleteSource;
@@ -25,9 +27,10 @@ pub(in crate::tables) async fn plan(
 ) -> Result<FilePlan, Fault> {
     let manifests = manifests::load(table, manifests).await?;
     let mut walk = Walk::new(table, columns)?;
-    for (spec, manifest) in &manifests {
+    for Listed { spec, first_row, manifest } in &manifests {
+        let mut ids = RowIds::new(*first_row);
         for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
-            walk.collect(*spec, entry)?;
+            walk.collect(*spec, entry, ids.first_of(entry.data_file()))?;
         }
     }
     walk.finish()
@@ -51,6 +54,7 @@ struct Data {
     sequence: i64,
     partition: i32,
     spec: i32,
+    first_row: FirstRow,
     file: ManifestEntryRef,
 }
 
@@ -91,14 +95,14 @@ impl<'a> Walk<'a> {
         metadata.partition_spec_by_id(id).ok_or_else(|| Fault::Corrupt("it lacks one of its partition specs".into()))
     }
 
-    fn collect(&mut self, spec: i32, entry: &ManifestEntryRef) -> Result<(), Fault> {
+    fn collect(&mut self, spec: i32, entry: &ManifestEntryRef, first_row: FirstRow) -> Result<(), Fault> {
         let file = entry.data_file();
         let sequence = entry.sequence_number().unwrap_or(0);
         let partition = self.partition(spec, file.partition());
         match file.content_type() {
             DataContentType::Data => {
                 require_parquet(file)?;
-                self.data.push(Data { sequence, partition, spec, file: Arc::clone(entry) });
+                self.data.push(Data { sequence, partition, spec, first_row, file: Arc::clone(entry) });
             }
             DataContentType::PositionDeletes if file.file_format() == DataFileFormat::Puffin => {
                 let (target, source) = self.vector(file)?;
@@ -149,6 +153,7 @@ impl<'a> Walk<'a> {
                 self.columns.push(Column {
                     field: Arc::new(Field::new(name, types::arrow_type(&field.field_type), true)),
                     origin: Origin { id: Some(*id), names: vec![field.name.clone()], children: Vec::new(), default },
+                    metadata: None,
                 });
                 Ok(self.columns.len() - 1)
             })
@@ -202,8 +207,8 @@ impl<'a> Walk<'a> {
             let spec = self.spec(data.spec)?;
             let constants = self.constants(spec);
             let index = *known.entry((data.spec, equality)).or_insert_with(|| {
-                let fixed: BTreeSet<usize> =
-                    constants.keys().copied().filter(|at| *at < self.width(equality)).collect();
+                let constants = constants.keys().copied().filter(|at| *at < self.width(equality));
+                let fixed: BTreeSet<usize> = constants.chain(self.names_of_files()).collect();
                 let columns = self.columns.get(..self.width(equality)).unwrap_or_default();
                 layouts.push(Layout::new(columns, &fixed, equality, identity));
                 layouts.len() - 1
@@ -216,6 +221,12 @@ impl<'a> Walk<'a> {
             .map(|(columns, partitioned, files)| self.equality_deletes(columns, partitioned, &files))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(FilePlan::new(layouts, files, deletes))
+    }
+
+    /// Columns of the names of files.
+    fn names_of_files(&self) -> impl Iterator<Item = usize> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter(|(_, column)| column.metadata == Some(MetadataColumn::File)).map(|(at, _)| at)
     }
 
     fn width(&self, equality: bool) -> usize {
@@ -231,12 +242,23 @@ impl<'a> Walk<'a> {
     ) -> Result<RawFile, Fault> {
         let file = data.file.data_file();
         let width = self.width(equality);
-        let constants = constants
+        let path = self.table.root.locate(file.file_path())?;
+        let mut constants = constants
             .iter()
             .filter(|(at, _)| **at < width)
             .map(|(at, index)| Ok((*at, self.constant(*at, *index, spec, file)?)))
             .collect::<Result<BTreeMap<_, _>, Fault>>()?;
-        let bounds = self.columns.iter().take(width).enumerate().filter(|(at, _)| !constants.contains_key(at));
+        let name = || ScalarValue::Utf8View(Some(self.table.root.name_of(&path)));
+        constants.extend(self.names_of_files().map(|at| (at, name())));
+        let first_row = match data.first_row {
+            FirstRow::None => None,
+            FirstRow::Id(first) => Some(first),
+            FirstRow::Impossible if self.columns.iter().all(|column| column.metadata.is_none()) => None,
+            FirstRow::Impossible => return Err(Fault::Corrupt("the ids of its rows are impossible".into())),
+        };
+        // What a file tells of a metadata column is of the rows whose values are written down.
+        let bounds = self.columns.iter().take(width).enumerate();
+        let bounds = bounds.filter(|(at, column)| column.metadata.is_none() && !constants.contains_key(at));
         let mut bounds: BTreeMap<usize, Bounds> =
             bounds.filter_map(|(at, column)| Some((at, bounds_of(column, file)?))).collect();
         let mut parts = Vec::new();
@@ -246,13 +268,15 @@ impl<'a> Walk<'a> {
         }
         let deletes = self.deletes_of(data, file);
         Ok(RawFile {
-            path: self.table.root.locate(file.file_path())?,
+            path,
             size: file.file_size_in_bytes(),
             stamp: data.file.snapshot_id().unwrap_or(0).unsigned_abs(),
             rows: Some(file.record_count()),
             bounds,
             constants,
-            marks: equality.then_some((data.sequence, data.partition)),
+            first_row,
+            sequence: data.sequence,
+            partition: data.partition,
             uri: if deletes.is_empty() { Arc::from("") } else { Arc::from(file.file_path()) },
             deletes,
             parts,
@@ -322,7 +346,9 @@ impl<'a> Walk<'a> {
                 rows: Some(file.record_count()),
                 bounds: BTreeMap::new(),
                 constants: BTreeMap::new(),
-                marks: Some((delete.sequence, delete.partition.unwrap_or(delete.spec))),
+                first_row: None,
+                sequence: delete.sequence,
+                partition: delete.partition.unwrap_or(delete.spec),
                 deletes: Vec::new(),
                 uri: Arc::from(""),
                 parts: Vec::new(),

@@ -17,8 +17,18 @@ pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manif
 
 const AT_ONCE: usize = 8;
 
-/// All manifests, each with the id of its partition spec.
-pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<Vec<(i32, Arc<Manifest>)>, Fault> {
+/// A manifest, and what its list says of it.
+pub(super) struct Listed {
+    /// The id of its partition spec.
+    pub(super) spec: i32,
+    /// The id of the first of its rows whose files do not tell theirs.
+    pub(super) first_row: Option<u64>,
+    /// The manifest.
+    pub(super) manifest: Arc<Manifest>,
+}
+
+/// All manifests.
+pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<Vec<Listed>, Fault> {
     let Some(snapshot) = table.snapshot() else { return Ok(Vec::new()) };
     let connection = &table.root.root.connection;
     let failed = |error: iceberg::Error| Fault::iceberg(connection, &error);
@@ -52,13 +62,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
         .await
 }
 
-/// A manifest, with the id of its partition spec.
-async fn one(
-    root: TableRoot,
-    io: FileIO,
-    cache: ManifestCache,
-    file: ManifestFile,
-) -> Result<(i32, Arc<Manifest>), Fault> {
+async fn one(root: TableRoot, io: FileIO, cache: ManifestCache, file: ManifestFile) -> Result<Listed, Fault> {
     if file.key_metadata.is_some() {
         return Err(Fault::Withheld("it is encrypted".into()));
     }
@@ -76,7 +80,7 @@ async fn one(
     };
     let manifest = cache.try_get_with(key, load).await;
     let manifest = manifest.map_err(|fault: Arc<Fault>| (*fault).clone().in_file(&file.manifest_path))?;
-    Ok((file.partition_spec_id, manifest))
+    Ok(Listed { spec: file.partition_spec_id, first_row: file.first_row_id, manifest })
 }
 
 /// How many entries a manifest has, where its list says so.

@@ -7,6 +7,7 @@ mod metadata;
 mod opaque;
 mod partitions;
 mod rest;
+mod row_ids;
 mod sql;
 mod storage;
 mod travel;
@@ -16,9 +17,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use futures::TryStreamExt;
-use iceberg::spec::{PartitionField, SchemaRef, SnapshotRef, TableMetadataRef, Transform};
+use iceberg::spec::{FormatVersion, PartitionField, SchemaRef, SnapshotRef, TableMetadataRef, Transform};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use portcullis_contract::MetadataColumn;
 
 use super::adapter::Identity;
 use super::bind::{Column, TableField, as_of, bind};
@@ -107,14 +109,28 @@ impl IcebergTable {
 
     /// The columns that a contract declares.
     pub(super) fn bind(&self, declared: &Schema) -> Result<Vec<Column>, Fault> {
-        let now = self.fields(self.metadata.current_schema());
-        match self.then.as_ref().and_then(|then| then.schema.as_ref()) {
-            Some(schema) => {
-                let same = |one: &TableField, other: &TableField| one.id == other.id;
-                bind(declared, &as_of(&now, &self.fields(schema), &same))
-            }
-            None => bind(declared, &now),
+        let mut fields = self.fields(self.metadata.current_schema());
+        if let Some(schema) = self.then.as_ref().and_then(|then| then.schema.as_ref()) {
+            let same = |one: &TableField, other: &TableField| one.id == other.id;
+            fields = as_of(&fields, &self.fields(schema), &same);
         }
+        // Only under exactly these names, which policies know, and only where no column has one of them.
+        let is_declared = |of: &MetadataColumn| declared.field_with_name(of.name()).is_ok();
+        let has_none = |of: &MetadataColumn| fields.iter().all(|field| !field.name.eq_ignore_ascii_case(of.name()));
+        let wanted: Vec<MetadataColumn> = self.metadata_columns().filter(is_declared).filter(has_none).collect();
+        fields.extend(wanted.iter().map(|of| types::metadata_field(*of)));
+        let mut columns = bind(declared, &fields)?;
+        for column in &mut columns {
+            column.metadata = wanted.iter().copied().find(|of| column.origin.id == Some(of.id()));
+        }
+        Ok(columns)
+    }
+
+    /// The metadata columns that it has.
+    fn metadata_columns(&self) -> impl Iterator<Item = MetadataColumn> {
+        let has_lineage = self.metadata.format_version() >= FormatVersion::V3;
+        let is_lineage = |of: &MetadataColumn| matches!(of, MetadataColumn::RowId | MetadataColumn::LastUpdated);
+        MetadataColumn::ALL.into_iter().filter(move |of| has_lineage || !is_lineage(of))
     }
 
     /// Whether the library cannot read its manifests as they are.

@@ -111,14 +111,24 @@ async fn current(
     let (namespace, table) = name.rsplit_once('.').ok_or_else(wrong)?;
     let key = [connection.catalog, namespace, table].map(str::to_owned);
     let entry = match connection.database {
-        SqlDatabase::Sqlite { file } => sqlite::entry(connection.name, stores.absolute(file), key, stores.timeout).await?,
+        SqlDatabase::Sqlite { file } => {
+            sqlite::entry(connection.name, stores.absolute(file), key, stores.timeout).await?
+        }
         SqlDatabase::Postgres { host, port, database, user, password, tls } => {
             let place = servers.place(connection).await;
             let open = async {
-                let password = password.as_ref().map(|password| stores.secret(connection.name, password)).transpose()?;
-                let login =
-                    postgres::Login { connection: connection.name, host, port: *port, database, user, password, tls: *tls };
-                postgres::open(&login, stores.timeout).await
+                let password =
+                    password.as_ref().map(|password| stores.secret(connection.name, password)).transpose()?;
+                let login = postgres::Login {
+                    connection: connection.name,
+                    host,
+                    port: *port,
+                    database,
+                    user,
+                    password,
+                    trusted: tls.then(postgres::trusted),
+                };
+                postgres::open(login, stores.timeout).await
             };
             postgres::entry(place.get_or_try_init(|| open).await?, connection.name, &key).await?
         }

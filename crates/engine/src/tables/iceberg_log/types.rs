@@ -7,6 +7,7 @@ use datafusion::arrow::array::StructArray;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use datafusion::common::ScalarValue;
 use iceberg::spec::{Literal, NestedFieldRef, PrimitiveLiteral, PrimitiveType, StructType, Type};
+use portcullis_contract::MetadataColumn;
 use serde_json::Value;
 
 use super::opaque::{Opaque, UNKNOWN};
@@ -52,6 +53,21 @@ impl Names<'_> {
             default: initial_default(field),
             unread: opaque.filter(|name| *name != UNKNOWN).cloned(),
         }
+    }
+}
+
+/// A metadata column: where files have values of it, they are known by its id.
+pub(super) fn metadata_field(of: MetadataColumn) -> TableField {
+    let data_type = portcullis_govern::schema::arrow_type(&of.data_type());
+    let name = of.name().to_owned();
+    TableField {
+        name,
+        physical: Vec::new(),
+        id: Some(of.id()),
+        data_type,
+        children: Vec::new(),
+        default: None,
+        unread: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod counting;
 mod delta;
 mod iceberg;
 mod java;
+mod metadata;
 mod object_store;
 mod postgres;
 mod spark;
@@ -16,4 +17,5 @@ mod support;
 mod travel;
 
 pub(super) use counting::Counting;
-pub(super) use support::{declared_in, iceberg_metadata};
+pub(super) use postgres::{Server as PostgresServer, programs as postgres_programs};
+pub(super) use support::{declared_in, iceberg_metadata, skip};

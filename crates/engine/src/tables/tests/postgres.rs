@@ -1,6 +1,6 @@
 //! An SQL catalogue on a PostgreSQL server of this test, in which pyiceberg writes.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,13 +15,13 @@ const COLUMNS: Columns<'_> = &[("id", "long"), ("region", "string"), ("amount", 
 const PASSWORD: &str = "a throw-away password";
 
 /// Where the server's programs are: those of Debian are not on the path.
-fn programs() -> Option<PathBuf> {
+pub(in crate::tables) fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut debian: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
     debian.sort();
-    let mut all = std::env::split_paths(&path).chain(debian.into_iter().rev());
-    all.find(|directory| directory.join("initdb").exists() && directory.join("postgres").exists())
+    let mut all = debian.into_iter().rev().chain(std::env::split_paths(&path));
+    all.find(|directory| ["initdb", "postgres", "pg_isready"].iter().all(|name| directory.join(name).exists()))
 }
 
 /// A program of the server, which does not run as root.
@@ -40,14 +40,34 @@ fn is_root() -> bool {
     run(Command::new("id").arg("-u")).trim() == "0"
 }
 
-/// A server of this test, killed with it.
-struct Server {
+/// A server of this test, which ends with it.
+pub(in crate::tables) struct Server {
     process: Child,
-    port: u16,
+    /// Where it listens.
+    pub(in crate::tables) port: u16,
 }
 
 impl Server {
+    /// What its user `mesh` has to say.
+    pub(in crate::tables) const PASSWORD: &str = PASSWORD;
+
     fn start(programs: &Path, home: &Path, port: Option<u16>) -> Self {
+        Self::start_with(programs, home, port, &[])
+    }
+
+    /// One that can encrypt.
+    pub(in crate::tables) fn start_encrypted(programs: &Path, home: &Path, certificate: &str, key: &str) -> Self {
+        for (name, text) in [("server.pem", certificate), ("server.key", key)] {
+            std::fs::write(home.join(name), text).unwrap();
+            run(Command::new("chmod").arg("600").arg(home.join(name)));
+        }
+        let file = |name: &str| home.join(name).display().to_string();
+        let settings =
+            [format!("ssl_cert_file={}", file("server.pem")), format!("ssl_key_file={}", file("server.key"))];
+        Self::start_with(programs, home, None, &[&settings[0], &settings[1], "ssl=on"])
+    }
+
+    fn start_with(programs: &Path, home: &Path, port: Option<u16>, settings: &[&str]) -> Self {
         let data = home.join("data");
         if !data.exists() {
             std::fs::write(home.join("password"), PASSWORD).unwrap();
@@ -63,19 +83,23 @@ impl Server {
         let mut postgres = program(programs, "postgres");
         postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "fsync=off"]);
         postgres.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
+        postgres.args(settings.iter().flat_map(|setting| ["-c", setting]));
         let process = postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let server = Self { process, port };
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        let is_ready = || {
+            let mut asked = Command::new(programs.join("pg_isready"));
+            let asked = asked.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
+            asked.unwrap().success()
+        };
+        while !is_ready() {
             assert!(started.elapsed() < Duration::from_secs(60), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(100));
         }
         server
     }
 
-    fn stop(mut self) -> u16 {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+    fn stop(self) -> u16 {
         self.port
     }
 
@@ -106,7 +130,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.process.kill();
+        // With all of its processes, and its connections cut.
+        let _ = Command::new("kill").arg("-INT").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
     }
 }
@@ -127,6 +152,20 @@ async fn compared(home: &Path, table: &Table) {
     ] {
         same(&ctx, query).await;
     }
+}
+
+/// Whether there is a server to be started.
+pub(super) fn is_here() -> bool {
+    python().is_some() && programs().is_some()
+}
+
+/// A table is what pyiceberg reads, found through its catalogue on a server; where there is none, nothing is said.
+pub(super) async fn is_equal() {
+    let (Some(python), Some(programs)) = (python(), programs()) else { return };
+    let directory = TempDir::new().unwrap();
+    let server = Server::start(&programs, directory.path(), None);
+    server.write(&python, directory.path());
+    compared(directory.path(), &server.orders(|_| {})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +194,14 @@ async fn external_postgres_catalogue_is_read_refuses_and_comes_back() {
         (server.orders(|database| set(database, |_, password, _| *password = "wrong".into())), refused),
         (server.orders(|database| set(database, |user, _, _| *user = "nobody".into())), refused),
         (
+            server.orders(|database| {
+                if let SqlDatabase::Postgres { password, .. } = database {
+                    *password = None;
+                }
+            }),
+            "the database of connection `lake` asks for a password, and there is none",
+        ),
+        (
             server.orders(|database| set(database, |_, _, name| *name = "template1".into())),
             "the database of connection `lake` holds no Iceberg catalogue",
         ),
@@ -175,14 +222,17 @@ async fn external_postgres_catalogue_is_read_refuses_and_comes_back() {
         assert_eq!(error, format!("table `test.orders` is not available: {expected}; try again later"));
     }
 
+    // Away while it is in use, and away when it is first asked; back for both.
     let port = server.stop();
-    let error = tables.pin(&orders).await.unwrap_err().to_string();
-    assert!(error.contains("the database of connection `lake` did not answer"), "{error}");
+    let others = self::tables(home);
+    for tables in [&tables, &others] {
+        let error = tables.pin(&orders).await.unwrap_err().to_string();
+        let expected = "the database of connection `lake` did not answer";
+        assert_eq!(error, format!("table `test.orders` is not available: {expected}; try again later"));
+    }
     let _server = Server::start(&programs, home, Some(port));
-    let started = Instant::now();
-    while tables.pin(&orders).await.is_err() {
-        assert!(started.elapsed() < Duration::from_secs(60), "the table does not come back");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    for tables in [&tables, &others] {
+        tables.pin(&orders).await.unwrap();
     }
 }
 

@@ -29,22 +29,28 @@ pub(super) fn command(program: &str) -> Option<Vec<String>> {
     Some(["java".to_owned()].into_iter().chain(opened).chain(rest).collect())
 }
 
-/// What Spark wrote: kept beside Spark's libraries, and written anew when what writes it has changed. None without Java.
+/// Tables of both formats that Spark wrote.
 pub(super) fn lake() -> Option<PathBuf> {
+    lake_of("Write.java", "lake")
+}
+
+/// What Spark writes with a program: kept in this directory beside Spark's libraries, and written anew when the program has
+/// changed. None without Java.
+pub(super) fn lake_of(program: &str, directory: &str) -> Option<PathBuf> {
     static WRITING: Mutex<()> = Mutex::new(());
     let _turn = WRITING.lock().unwrap();
-    let (Some(command), Some(classpath)) = (command("Write.java"), classpath("spark_writer")) else {
+    let (Some(command), Some(classpath)) = (command(program), classpath("spark_writer")) else {
         skip("no Java with Maven to write tables with Spark");
         return None;
     };
-    let source = std::fs::read_to_string(fixtures().join("spark_writer/Write.java")).unwrap() + &classpath;
+    let source = std::fs::read_to_string(fixtures().join("spark_writer").join(program)).unwrap() + &classpath;
     let home = cache().join("spark_writer");
-    let (lake, stamp) = (home.join("lake"), home.join("lake.stamp"));
+    let (lake, stamp) = (home.join(directory), home.join(format!("{directory}.stamp")));
     if std::fs::read_to_string(&stamp).is_ok_and(|written| written == source) {
         return Some(lake);
     }
     // Another run of the tests may be at it, too: the last to be ready wins, and none sees half a lake.
-    let own = home.join(format!("lake-{}", std::process::id()));
+    let own = home.join(format!("{directory}-{}", std::process::id()));
     run(Command::new(&command[0]).args(&command[1..]).arg(&own));
     let _ = std::fs::remove_file(&stamp);
     let _ = std::fs::remove_dir_all(&lake);

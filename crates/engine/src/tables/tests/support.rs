@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::tables::{Tables, TablesOptions};
 
 /// Says why a test is skipped; fails where everything must be there.
-pub(super) fn skip(why: &str) {
+pub(in crate::tables) fn skip(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "CI lacks what a test needs: {why}");
     eprintln!("skipped: {why}");
 }

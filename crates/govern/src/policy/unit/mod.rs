@@ -7,6 +7,7 @@ mod filters;
 mod fuzz;
 mod impersonate;
 mod ladder;
+mod metadata;
 mod rejected;
 mod schema;
 mod schemas;

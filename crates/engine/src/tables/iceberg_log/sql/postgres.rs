@@ -1,10 +1,14 @@
 //! SQL catalogues in PostgreSQL: one connection to a server, which all tables of a catalogue share.
 
+use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Config, Error, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -25,15 +29,15 @@ pub(super) struct Login<'a> {
     pub(super) user: &'a str,
     /// How to prove that.
     pub(super) password: Option<String>,
-    /// Whether the server must be who it says, and nobody else reads what is sent.
-    pub(super) tls: bool,
+    /// Whom to trust, where the server must be who it says and nobody else reads what is sent.
+    pub(super) trusted: Option<RootCertStore>,
 }
 
 /// Connects, within this time.
-pub(super) async fn open(login: &Login<'_>, patience: Duration) -> Result<Client, Fault> {
+pub(super) async fn open(login: Login<'_>, patience: Duration) -> Result<Client, Fault> {
     let mut config = Config::new();
     config.host(login.host).port(login.port).dbname(login.database).user(login.user);
-    config.application_name("portcullis").connect_timeout(patience);
+    config.application_name("portcullis").connect_timeout(patience).tcp_user_timeout(patience);
     // A statement that is waited for no more is not worked on any more.
     config.options(format!("-c default_transaction_read_only=on -c statement_timeout={}", patience.as_millis()));
     if let Some(password) = &login.password {
@@ -41,14 +45,14 @@ pub(super) async fn open(login: &Login<'_>, patience: Duration) -> Result<Client
     }
     let failed = |error: Error| failed(login.connection, &error);
     // Whatever ends the connection ends the client's calls too, which say so.
-    Ok(match login.tls {
-        true => {
+    Ok(match login.trusted {
+        Some(trusted) => {
             config.ssl_mode(SslMode::Require);
-            let (client, connection) = config.connect(encryption()).await.map_err(failed)?;
+            let (client, connection) = config.connect(encryption(trusted)?).await.map_err(failed)?;
             tokio::spawn(connection);
             client
         }
-        false => {
+        None => {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             tokio::spawn(connection);
@@ -57,18 +61,25 @@ pub(super) async fn open(login: &Login<'_>, patience: Duration) -> Result<Client
     })
 }
 
-/// Trusts whom the machine trusts.
-fn encryption() -> MakeRustlsConnect {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+/// Whom the machine trusts.
+pub(super) fn trusted() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    MakeRustlsConnect::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    roots
 }
 
-/// The row of a table, by the names of catalogue, namespace and table.
+fn encryption(roots: RootCertStore) -> Result<MakeRustlsConnect, Fault> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Fault::Internal(error.to_string()))?;
+    Ok(MakeRustlsConnect::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// The row of a table, by the names of catalogue, namespace and table. One request, and no statement is left on the server.
 pub(super) async fn entry(client: &Client, connection: &str, key: &[String; 3]) -> Result<Option<Entry>, Fault> {
     let [catalog, namespace, table] = key;
-    let found = client.query_opt(QUERY, &[catalog, namespace, table]).await;
+    let key = [catalog, namespace, table].map(|name| (name as _, Type::VARCHAR));
+    let found = client.query_typed_opt(QUERY, &key).await;
     let Some(row) = found.map_err(|error| failed(connection, &error))? else { return Ok(None) };
     let text = |name: &str| match row.columns().iter().any(|column| column.name() == name) {
         true => row.try_get::<_, Option<String>>(name).map_err(|error| failed(connection, &error)),
@@ -83,7 +94,11 @@ fn failed(connection: &str, error: &Error) -> Fault {
     tracing::warn!(connection, code = code.map(SqlState::code), %error, "the catalogue failed");
     let refused =
         [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION, SqlState::INSUFFICIENT_PRIVILEGE];
+    let unproven = error.source().is_some_and(|cause| cause.to_string() == "password missing");
     match code {
+        None if unproven => {
+            Fault::Refused(format!("the database of connection `{connection}` asks for a password, and there is none"))
+        }
         Some(code) if refused.contains(code) => {
             Fault::Refused(format!("the database of connection `{connection}` refused the gateway's credentials"))
         }
@@ -96,3 +111,6 @@ fn failed(connection: &str, error: &Error) -> Fault {
         _ => Fault::Unavailable(format!("the database of connection `{connection}` did not answer")),
     }
 }
+
+#[cfg(test)]
+mod tests;
