@@ -118,17 +118,18 @@ fn iceberg_sql(map: &Mapping<'_>) -> Option<ConnectionKind> {
     let catalog = map.require_string("catalog");
     let warehouse = map.require_string("warehouse");
     let store = store(map);
-    let database = database(map, &uri?);
+    let database = database(map, uri);
     let warehouse = place(map, "warehouse", &warehouse?, &store);
     Some(ConnectionKind::IcebergSql { database: database?, catalog: catalog?, warehouse: warehouse?, store })
 }
 
 /// The database of `sqlite:FILE` or `postgresql://HOST[:PORT]/DATABASE`. What is written instead is not repeated: it may
 /// hold a password.
-fn database(map: &Mapping<'_>, uri: &str) -> Option<SqlDatabase> {
+fn database(map: &Mapping<'_>, uri: Option<String>) -> Option<SqlDatabase> {
     let user = map.string("user");
     let password = secret(map, "password");
     let tls = map.boolean("tls");
+    let uri = uri?;
     if let Some(file) = uri.strip_prefix("sqlite:").filter(|file| !file.is_empty() && !file.starts_with("//")) {
         for key in ["user", "password", "tls"] {
             if let Some(node) = map.get(key) {
@@ -145,7 +146,7 @@ fn database(map: &Mapping<'_>, uri: &str) -> Option<SqlDatabase> {
         map.reader().error(node, "connections-bad-value", message);
         None
     };
-    let Ok(url) = url::Url::parse(uri) else { return wrong() };
+    let Ok(url) = url::Url::parse(&uri) else { return wrong() };
     if !url.username().is_empty() || url.password().is_some() {
         let message = "`uri` holds a user name or a password in plain text";
         let finding = Finding::error("connections-plain-secret", map.reader().position(node), message);

@@ -23,7 +23,7 @@ pub(super) fn withhold_metadata(table: &Table, decision: &mut TableDecision) {
     }
     for column in decision.columns.iter_mut().filter(|column| is_metadata(table, column)) {
         column.disclosure = Disclosure::Denied;
-        column.policies.clear();
+        column.policies = std::sync::Arc::default();
     }
 }
 
