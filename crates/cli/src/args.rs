@@ -193,7 +193,7 @@ pub enum PolicyCommand {
     Matrix,
     /// What another set of policies changes: for whom, which rows and columns, tightened or loosened.
     #[command(
-        after_help = "OLD and NEW are each a mesh directory, a directory of policies (with the contracts and users of --mesh), or\ngit:REVISION (this mesh directory as the local git repository has it there; nothing is fetched).\n\nExamples:\n  portcullis policy diff git:main . --fail-on loosened\n  portcullis policy diff policies proposal/policies -f json"
+        after_help = "OLD and NEW are each a mesh directory, a directory of policies (with the contracts and users of --mesh), or\ngit:REVISION (this mesh directory as the local git repository has it there; nothing is fetched).\n\nExamples:\n  portcullis policy diff git:main . --fail-on loosened\n  portcullis policy diff policies proposal/policies -f json\n  portcullis policy diff policies proposal/policies --prove"
     )]
     Diff(DiffArgs),
     /// Try changed policies out on the statements of the audit journal.
