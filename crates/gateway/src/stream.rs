@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -87,9 +87,39 @@ struct Running {
     stopped: Option<GatewayError>,
     waker: Option<Waker>,
     bounds: Bounds,
-    /// Since when the client has a batch and has not come for the next.
-    handed: Option<Instant>,
+    /// Since when there is something that the client has not come for: the next batch, or word that there may be one.
+    offered: Arc<Offered>,
     metrics: Arc<Metrics>,
+}
+
+/// Since when it is the client's turn; `None`: it waits for the query.
+#[derive(Default)]
+struct Offered(Mutex<Option<Instant>>);
+
+impl Offered {
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+/// Wakes whoever waits for the query, and notes that it was told. What comes between may have its hands full with batches that
+/// nobody takes, and then does not come again.
+struct Told {
+    offered: Arc<Offered>,
+    waker: Waker,
+}
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        if self.offered.since().is_none() {
+            self.offered.set(Some(Instant::now()));
+        }
+        self.waker.wake_by_ref();
+    }
 }
 
 struct Open {
@@ -122,7 +152,7 @@ impl QueryStream {
             stopped: None,
             waker: None,
             bounds,
-            handed: None,
+            offered: Arc::default(),
             metrics,
         }));
         let watch = tokio::spawn(watch(Arc::clone(&running), began, bounds, ended)).abort_handle();
@@ -186,7 +216,7 @@ impl Running {
             let message = format!("the query ran longer than the limit of {time:?}, and was stopped");
             return Some(GatewayError::limit("query_time", message));
         }
-        let waits = self.handed.is_some_and(|handed| now.duration_since(handed) >= client_wait);
+        let waits = self.offered.since().is_some_and(|since| now.duration_since(since) >= client_wait);
         waits.then(|| {
             let message = format!("the client did not read for {client_wait:?}, and the query was stopped");
             GatewayError::limit("client_wait", message)
@@ -207,13 +237,16 @@ impl Running {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<RecordBatch, GatewayError>>> {
-        self.handed = None;
+        self.offered.set(None);
         if let Some(error) = self.stopped.take() {
             return Poll::Ready(Some(Err(error)));
         }
         if self.open.is_none() {
             return Poll::Ready(None);
         }
+        let told = Arc::new(Told { offered: Arc::clone(&self.offered), waker: context.waker().clone() });
+        let waker = Waker::from(told);
+        let context = &mut Context::from_waker(&waker);
         if let Poll::Ready(error) = self.revoked.as_mut().poll(context) {
             self.end(Status::Error, Some(&error));
             return Poll::Ready(Some(Err(error)));
@@ -221,7 +254,7 @@ impl Running {
         let next = self.batches.as_mut().poll_next(context);
         let next = next.map(|next| next.map(|batch| batch.and_then(|batch| self.tally(&batch).map(|()| batch))));
         match &next {
-            Poll::Ready(Some(Ok(_))) => self.handed = Some(Instant::now()),
+            Poll::Ready(Some(Ok(_))) => self.offered.set(Some(Instant::now())),
             Poll::Ready(Some(Err(error))) => {
                 let cancelled = error.kind == ErrorKind::Cancelled;
                 self.end(if cancelled { Status::Cancelled } else { Status::Error }, Some(error));
@@ -264,7 +297,7 @@ impl Canceller {
 async fn watch(running: Arc<Mutex<Running>>, began: Instant, bounds: Bounds, mut ended: watch::Receiver<bool>) {
     let end = began + bounds.time;
     loop {
-        let next = lock(&running).handed.unwrap_or_else(Instant::now) + bounds.client_wait;
+        let next = lock(&running).offered.since().unwrap_or_else(Instant::now) + bounds.client_wait;
         tokio::select! {
             () = tokio::time::sleep_until(next.min(end)) => {}
             Ok(_) = ended.wait_for(|ended| *ended) => {

@@ -167,6 +167,10 @@ fn raw(messages: &[FlightData]) -> Vec<u8> {
     messages.iter().flat_map(parts).collect()
 }
 
+fn without_bodies(messages: &[FlightData]) -> Vec<FlightData> {
+    messages.iter().map(|message| FlightData { data_body: Default::default(), ..message.clone() }).collect()
+}
+
 /// Every buffer of every array, as a reader has them after decompressing.
 async fn decompressed(messages: Vec<FlightData>) -> (usize, Vec<u8>) {
     let messages = futures::stream::iter(messages).map(Ok);
@@ -196,19 +200,24 @@ fn leaks(bytes: &[u8], share: i64, mask: &str) -> Option<String> {
 
 #[test]
 fn no_needle_is_in_any_stream() {
+    // Every share from 1 to 99 with every mask: ten thousand questions, when somebody wants them.
+    let every = std::env::var("PORTCULLIS_RAW_BYTES").is_ok_and(|wanted| wanted == "all");
     let lab = Lab::shared();
     let (mut asked, mut rows) = (0, 0);
     block_on(async {
-        for (round, share) in SHARES.into_iter().enumerate() {
+        let shares = if every { (1..=99).collect() } else { SHARES.to_vec() };
+        for (round, share) in shares.into_iter().enumerate() {
             for (number, (form, sql)) in FORMS.into_iter().enumerate() {
-                let all = [1, 50, 99].contains(&share);
+                let all = every || [1, 50, 99].contains(&share);
                 let masks = MASKS.into_iter().enumerate().filter(|(mask, _)| all || *mask == (round + number) % 6);
                 for (mask_number, mask) in masks {
                     let compression = ["none", "lz4", "zstd"][(round + number + mask_number) % 3];
                     let case = format!("{share} % {mask} {form} {compression}");
                     let mut client = lab.client(&user(share, mask)).await;
                     let messages = client.ask(sql, compression).await.unwrap_or_else(|e| panic!("{case}: {e}"));
-                    assert_eq!(leaks(&raw(&messages), share, mask), None, "{case}");
+                    // zstd puts what it could not refer back to side by side: parts of what may be seen make needles there.
+                    let bodies = if compression == "zstd" { without_bodies(&messages) } else { messages.clone() };
+                    assert_eq!(leaks(&raw(&bodies), share, mask), None, "{case}");
                     let (count, bytes) = decompressed(messages).await;
                     assert_eq!(leaks(&bytes, share, mask), None, "decompressed: {case}");
                     (asked, rows) = (asked + 1, rows + count);
