@@ -1,6 +1,8 @@
-"""TPC-H tables in the two formats of a mesh: Iceberg (written by pyiceberg) and Delta (written by deltalake), on local disk.
+"""The benchmark's tables in the two formats of a mesh: Iceberg (written by pyiceberg) and Delta (written by deltalake), on local disk or in
+a bucket.
 
-`make(home, scale)` is idempotent; it returns {table: {"format", "domain", "root", "metadata", "files", "schema", "rows"}}.
+`make(home, scale, which)` and `upload(home, scale, which, store)` are idempotent; they return
+{table: {"format", "domain", "root", "metadata", "files", "schema", "rows"}}.
 """
 
 import glob
@@ -13,23 +15,34 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ICEBERG = {"orders": "sales", "lineitem": "sales", "part": "supply", "partsupp": "supply"}
-DELTA = {"customer": "crm", "nation": "reference", "region": "reference", "supplier": "reference"}
-DOMAIN = {**ICEBERG, **DELTA}
-PARTS = {"lineitem": 8, "orders": 4, "partsupp": 4, "part": 2, "customer": 2}
+import generated
+
+# {set: {table: (domain, format, files at scale 1)}}
+SETS = {
+    "tpch": {
+        "orders": ("sales", "iceberg", 4), "lineitem": ("sales", "iceberg", 8), "part": ("supply", "iceberg", 2),
+        "partsupp": ("supply", "iceberg", 4), "customer": ("crm", "delta", 2), "nation": ("reference", "delta", 1),
+        "region": ("reference", "delta", 1), "supplier": ("reference", "delta", 1),
+    },
+    "wide": {name: made[:3] for name, made in generated.WIDE.items()},
+    "star": {name: made[:3] for name, made in generated.STAR.items()},
+}
+ROWS_OF_A_TABLE_AT_ONCE = 2.5  # scale factors in as many files as SETS says; larger tables have more files
 
 
-def _generate(raw, scale):
+def _tpch_parts(home, scale, table, files):
+    """The generated files of a table, one after the other; they are deleted when all are read."""
+    raw = f"{home}/raw/sf{scale}/{table}"
+    shutil.rmtree(raw, ignore_errors=True)
     tool = os.path.join(os.path.dirname(sys.executable), "tpchgen-cli")
-    for table in DOMAIN:
-        if os.path.isdir(f"{raw}/{table}"):
-            continue
-        fresh = f"{raw}/{table}.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        subprocess.run([tool, "parquet", "-s", str(scale), "-T", table, "--parts", str(PARTS.get(table, 1)), "-o", fresh,
-                        "--no-progress", "-q", "-c", "ZSTD(1)", "--field-ids", "false"], check=True)
-        os.rename(f"{fresh}/{table}", f"{raw}/{table}")
-        shutil.rmtree(fresh, ignore_errors=True)
+    count = files if files == 1 else max(files, round(files * scale / ROWS_OF_A_TABLE_AT_ONCE))
+    subprocess.run([tool, "parquet", "-s", str(scale), "-T", table, "--parts", str(count), "-o", raw,
+                    "--no-progress", "-q", "-c", "ZSTD(1)", "--field-ids", "false"], check=True)
+    parts = sorted(glob.glob(f"{raw}/**/*.parquet", recursive=True))
+    assert parts, f"no generated files for {table}"
+    for part in parts:
+        yield pq.read_table(part)
+    shutil.rmtree(raw)
 
 
 def _plain(table):
@@ -43,47 +56,79 @@ def _plain(table):
     return table.cast(pa.schema(fields))
 
 
-def make(home, scale):
-    raw, lake = f"{home}/raw/sf{scale}", f"{home}/lake/sf{scale}"
-    report = f"{lake}/report.json"
+def _iceberg(catalogue, domain, table, parts, location=None):
+    """Writes each part as a file, all in one snapshot; the table as it is then."""
+    catalogue.create_namespace_if_not_exists(domain)
+    if catalogue.table_exists((domain, table)):
+        catalogue.drop_table((domain, table))
+    parts = map(_plain, parts)
+    first = next(parts)
+    made = catalogue.create_table((domain, table), schema=first.schema, location=location,
+                                  properties={"format-version": "2", "write.parquet.compression-codec": "zstd"})
+    with made.transaction() as change:
+        change.append(first)
+        for part in parts:
+            change.append(part)
+    made = catalogue.load_table((domain, table))
+    files = made.inspect.files()
+    return {"metadata": made.metadata_location, "rows": sum(files["record_count"].to_pylist()), "root": made.location(),
+            "files": [path.removeprefix("file://") for path in files["file_path"].to_pylist()],
+            "schema": [[field.name, str(field.type)] for field in first.schema]}
+
+
+def _delta(root, parts, options=None):
+    from deltalake import DeltaTable, write_deltalake
+
+    rows, schema = 0, None
+    for part in map(_plain, parts):
+        write_deltalake(root, part, mode="append" if rows else "overwrite", storage_options=options)
+        rows, schema = rows + part.num_rows, part.schema
+    files = [file.removeprefix("file://") for file in DeltaTable(root, storage_options=options).file_uris()]
+    return {"metadata": root, "root": root, "rows": rows, "schema": [[field.name, str(field.type)] for field in schema],
+            "files": [file if file.startswith("/") or "://" in file else f"{root}/{file}" for file in files]}
+
+
+def _write(report, which, write):
+    """What `write(table, domain, format, files)` says of each table of the set, kept in `report`."""
     if os.path.exists(report):
         return json.load(open(report))
-    print(f"generating TPC-H at scale {scale} (once) …", file=sys.stderr, flush=True)
-    _generate(raw, scale)
-    shutil.rmtree(lake, ignore_errors=True)
-    os.makedirs(lake)
-    from deltalake import DeltaTable, write_deltalake
-    from pyiceberg.catalog import load_catalog
-
-    catalogue = load_catalog("bench", type="sql", uri=f"sqlite:///{lake}/catalogue.db", warehouse=f"file://{lake}")
+    print(f"writing the tables of {which} (once) …", file=sys.stderr, flush=True)
     out = {}
-    for table, domain in DOMAIN.items():
-        parts = sorted(glob.glob(f"{raw}/{table}/**/*.parquet", recursive=True))
-        assert parts, f"no generated files for {table}"
-        root = f"{lake}/{domain}/{table}"
-        schema = _plain(pq.read_table(parts[0]).slice(0, 0)).schema
-        entry = {"domain": domain, "root": root, "schema": [[f.name, str(f.type)] for f in schema], "rows": 0}
-        if table in ICEBERG:
-            catalogue.create_namespace_if_not_exists(domain)
-            made = catalogue.create_table((domain, table), schema=schema, location=f"file://{root}",
-                                          properties={"format-version": "2", "write.parquet.compression-codec": "zstd"})
-            with made.transaction() as change:
-                for part in parts:
-                    change.append(_plain(pq.read_table(part)))
-            made = catalogue.load_table((domain, table))
-            files = made.inspect.files()
-            entry |= {"format": "iceberg", "metadata": made.metadata_location, "rows": sum(files["record_count"].to_pylist()),
-                      "files": [p.removeprefix("file://") for p in files["file_path"].to_pylist()]}
-        else:
-            os.makedirs(root)
-            for part in parts:
-                data = _plain(pq.read_table(part))
-                entry["rows"] += data.num_rows
-                write_deltalake(root, data, mode="append")
-            entry |= {"format": "delta", "metadata": root,
-                      "files": [f if f.startswith("/") else f"{root}/{f}" for f in DeltaTable(root).file_uris()]}
-            entry["files"] = [f.removeprefix("file://") for f in entry["files"]]
-        out[table] = entry
-        print(f"  {table}: {entry['rows']} rows, {len(entry['files'])} files", file=sys.stderr, flush=True)
+    for table, (domain, kind, files) in SETS[which].items():
+        out[table] = {"domain": domain, "format": kind} | write(table, domain, kind, files)
+        print(f"  {table}: {out[table]['rows']} rows, {len(out[table]['files'])} files", file=sys.stderr, flush=True)
     json.dump(out, open(report, "w"), indent=1)
     return out
+
+
+def make(home, scale, which):
+    """The tables of a set on local disk."""
+    from pyiceberg.catalog import load_catalog
+
+    lake = f"{home}/lake/sf{scale}"
+    os.makedirs(lake, exist_ok=True)
+    catalogue = load_catalog("bench", type="sql", uri=f"sqlite:///{lake}/catalogue.db", warehouse=f"file://{lake}")
+
+    def write(table, domain, kind, files):
+        parts = _tpch_parts(home, scale, table, files) if which == "tpch" else generated.parts(table, scale)
+        root = f"{lake}/{domain}/{table}"
+        shutil.rmtree(root, ignore_errors=True)
+        if kind == "iceberg":
+            return _iceberg(catalogue, domain, table, parts, f"file://{root}") | {"root": root}
+        os.makedirs(root)
+        return _delta(root, parts)
+
+    return _write(f"{lake}/{which}.json", which, write)
+
+
+def upload(home, scale, which, store):
+    """The same tables in a bucket: Iceberg through the store's REST catalogue, Delta by location, as many files."""
+    local, catalogue = make(home, scale, which), store.catalogue()
+
+    def write(table, domain, kind, _):
+        parts = (pq.read_table(file) for file in sorted(local[table]["files"]))
+        if kind == "iceberg":
+            return _iceberg(catalogue, domain, table, parts)
+        return _delta(f"s3://delta/lake/{domain}/{table}", parts, store.options() | {"aws_conditional_put": "etag"})
+
+    return _write(f"{store.home}/{which}-sf{scale}.json", which, write)

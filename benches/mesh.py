@@ -5,7 +5,7 @@ and a user `reader` with the same row filters and of masks only the hidden comme
 import os
 import shutil
 
-TYPES = {"int64": "long", "int32": "int", "string": "string", "date32[day]": "date"}
+TYPES = {"int64": "long", "int32": "int", "string": "string", "date32[day]": "date", "timestamp[us]": "timestamp"}
 MASKS = {("customer", "c_name"): "hash", ("customer", "c_phone"): "partial", ("orders", "o_comment"): "null"}
 
 # What `reader` sees of these tables, as somebody who sees everything would write it.
@@ -63,7 +63,7 @@ USERS = {"bench": "benchers", "analyst": "analysts", "reader": "readers"}
 def _contract(table, entry):
     lines = ["apiVersion: datamesh.io/v1", "kind: DataProduct", "metadata:", f"  name: {table}", f"  domain: {entry['domain']}",
              "  version: 1.0.0", "  owner: benchmark", "outputPorts:", "  - name: table", f"    type: {entry['format']}-table",
-             "    connection: lake", f"    table: {entry['domain']}.{table}", "schema:", "  fields:"]
+             f"    connection: {entry['format']}", f"    table: {entry['domain']}.{table}", "schema:", "  fields:"]
     for name, kind in entry["schema"]:
         kind = TYPES.get(kind) or kind.replace("decimal128", "decimal")
         lines += [f"    - name: {name}", f"      type: \"{kind}\""]
@@ -79,24 +79,26 @@ def many(count):
     return {f"table_{n:04}": {"domain": f"domain_{n // 20:02}", "format": formats[n % 2], "schema": schema} for n in range(count)}
 
 
-def write(folder, lake, tables, hashes, policies=POLICIES):
-    """`hashes`: {user: argon2 hash}. Returns the folder."""
+def directory(lake):
+    """The connections of a lake on local disk."""
+    return "connections:\n" + "".join(f"  {name}:\n    type: directory\n    url: file://{lake}\n" for name in ("iceberg", "delta"))
+
+
+def limits(folder, memory):
+    """The configuration of a gateway whose queries may use that much memory, one of them all of it."""
+    return f'\n[limits]\nmemory = "{memory}"\nquery_memory = "{memory}"\nspill_dir = "{folder}/spill"\n'
+
+
+def write(folder, tables, hashes, connections, policies=POLICIES, secrets=None, more=""):
+    """`hashes`: {user: argon2 hash}; `connections`: the text of connections.yaml, which may name `secrets`: {file: text}; `more`: further
+    configuration."""
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(f"{folder}/policies")
-    for table, entry in tables.items():
-        os.makedirs(f"{folder}/catalogs/{entry['domain']}", exist_ok=True)
-        with open(f"{folder}/catalogs/{entry['domain']}/{table}.yaml", "w") as out:
-            out.write(_contract(table, entry))
-    with open(f"{folder}/catalogs/connections.yaml", "w") as out:
-        out.write(f"connections:\n  lake:\n    type: directory\n    url: file://{lake}\n")
-    with open(f"{folder}/policies/bench.cedar", "w") as out:
-        out.write(policies)
-    with open(f"{folder}/policies/vocabulary.yaml", "w") as out:
-        out.write(VOCABULARY)
-    with open(f"{folder}/users.yaml", "w") as out:
-        out.write("users:\n")
-        for user, group in USERS.items():
-            out.write(f"  {user}:\n    password: \"{hashes[user]}\"\n    groups: [{group}]\n")
-    with open(f"{folder}/portcullis.toml", "w") as out:
-        out.write('[listen]\nflight = "127.0.0.1:0"\n\n[identity]\nusers = "users.yaml"\n')
-    return folder
+    files = {"catalogs/connections.yaml": connections, "policies/bench.cedar": policies, "policies/vocabulary.yaml": VOCABULARY,
+             "users.yaml": "users:\n" + "".join(f"  {user}:\n    password: \"{hashes[user]}\"\n    groups: [{group}]\n" for user, group in USERS.items()),
+             "portcullis.toml": '[listen]\nflight = "127.0.0.1:0"\n\n[identity]\nusers = "users.yaml"\n' + more, **(secrets or {})}
+    files |= {f"catalogs/{entry['domain']}/{table}.yaml": _contract(table, entry) for table, entry in tables.items()}
+    for name, text in files.items():
+        os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
+        with open(f"{folder}/{name}", "w") as out:
+            out.write(text)

@@ -14,7 +14,7 @@ const PEERS: &[&str] = &["pysail==0.7.2"];
 pub fn run(options: &[String]) -> Result<()> {
     run_command(cargo().args(["build", "--release", "--package", "portcullis"]))?;
     let cache = cache()?;
-    let peers = if options.iter().any(|option| option == "--peers") { PEERS } else { &[] };
+    let peers = if options.iter().any(|option| option == "--peers" || option == "sail") { PEERS } else { &[] };
     let python = venv(&cache.join("bench-venv"), &root().join("benches/requirements.txt"), peers)?;
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => root().join(target),

@@ -61,9 +61,10 @@ enum Command {
     Tidy,
     /// Write docs/cli.md again from the command's own help.
     Docs,
-    /// TPC-H through the gateway against plain DataFusion; builds in release.
+    /// The gateway against plain DataFusion, and against its peers, on the same tables; builds in release.
     Bench {
-        /// Options for benches/bench.py; `--peers` installs the peers as well.
+        /// Options for benches/bench.py: `--peers` (DuckDB and Sail, too), `--store s3` (tables on SeaweedFS), `--trino` (with it),
+        /// `--only tpch wide star latency …`, `--scale 10`, `--memory "8 GiB"`, `--engines …`, `--repeat 3`; `bench -- --help` says all.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<String>,
     },
