@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use moka::future::Cache;
 
@@ -10,6 +9,7 @@ use super::deletes::Positions;
 use super::delta_log::DeltaTable;
 use super::iceberg_log::ManifestCache;
 use super::plan::FilePlan;
+use super::shared::SharedFile;
 
 /// Parsed metadata, by identities that never change their meaning.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Caches {
     /// Files of snapshots.
     pub(super) plans: Cache<String, Arc<FilePlan>>,
     /// Files without their deleted rows, by plan and index.
-    pub(super) ready: Cache<(u64, usize), Option<PartitionedFile>>,
+    pub(super) ready: Cache<(u64, usize), Option<SharedFile>>,
     /// Files of position deletes.
     pub(super) positions: Cache<String, Arc<Positions>>,
     /// Iceberg manifests.
@@ -40,8 +40,8 @@ impl Caches {
                 .build(),
             ready: Cache::builder()
                 .max_capacity(quarter)
-                .weigher(|_, file: &Option<PartitionedFile>| {
-                    let selection = file.as_ref().and_then(|file| file.extension::<ParquetRowSelection>());
+                .weigher(|_, file: &Option<SharedFile>| {
+                    let selection = file.as_ref().and_then(|file| file.file.extension::<ParquetRowSelection>());
                     weight(1000 + selection.map_or(0, |selection| selection.selection().iter().count() * 16))
                 })
                 .build(),

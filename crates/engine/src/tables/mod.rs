@@ -24,6 +24,7 @@ mod prune;
 mod reader;
 mod reshape;
 mod scan;
+mod shared;
 mod slot;
 mod source;
 mod store;

@@ -20,8 +20,9 @@ use super::adapter::{ColumnAdapterFactory, Identity};
 use super::bind::Column;
 use super::deletes::DeleteSource;
 use super::fault::Fault;
-use super::prune::Part;
+use super::prune::{Facts, Known, Part};
 use super::reader::RowsOfFile;
+use super::shared::SharedFile;
 
 /// Column of a scan that tells when its file was added, for equality deletes.
 pub(super) const SEQUENCE: &str = "__portcullis_sequence";
@@ -42,27 +43,36 @@ pub(super) struct FilePlan {
     pub(super) id: u64,
     /// Forms of scans that the files need.
     pub(super) layouts: Vec<Layout>,
-    /// Data files.
+    /// Data files, in the order of their paths.
     pub(super) files: Vec<PlannedFile>,
+    /// What is known of them.
+    pub(super) known: Known,
     /// Equality deletes, each over all files of its layout that it may concern.
     pub(super) equality: Vec<EqualityDeletes>,
 }
 
 impl FilePlan {
     /// A plan of these.
-    pub(super) fn new(layouts: Vec<Layout>, mut files: Vec<PlannedFile>, equality: Vec<EqualityDeletes>) -> Self {
+    pub(super) fn new(layouts: Vec<Layout>, mut files: Vec<PlannedFile>, mut equality: Vec<EqualityDeletes>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // As scans order them: to sort again what is sorted costs a query little.
-        files.sort_by(|one, other| one.file.path().cmp(other.file.path()));
-        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), layouts, files, equality }
+        // So that a plan is the same each time.
+        files.sort_by(|one, other| one.file.file.path().cmp(other.file.file.path()));
+        for deletes in &mut equality {
+            deletes.files.sort_by(|one, other| one.file.path().cmp(other.file.path()));
+        }
+        let unknown = Statistics::default();
+        let facts: Vec<Facts<'_>> = files.iter().map(|file| file.facts(&layouts, &unknown)).collect();
+        let known = Known::new(&facts);
+        Self { id: NEXT.fetch_add(1, Ordering::Relaxed), layouts, files, known, equality }
     }
 
     /// An estimate of the memory that it takes.
     pub(super) fn bytes(&self) -> usize {
         let columns = self.layouts.first().map_or(0, |layout| layout.schema.table_schema().fields().len());
-        let file = size_of::<PlannedFile>() + 200 + columns * size_of::<ColumnStatistics>();
+        let file =
+            size_of::<PlannedFile>() + size_of::<PartitionedFile>() + 200 + columns * size_of::<ColumnStatistics>();
         let deletes: usize = self.equality.iter().map(|deletes| deletes.files.len() * 400).sum();
-        self.files.len() * file + deletes + 1000
+        self.files.len() * file + self.known.bytes() + deletes + 1000
     }
 }
 
@@ -72,7 +82,7 @@ pub(super) struct PlannedFile {
     /// Index of its layout.
     pub(super) layout: usize,
     /// As DataFusion wants it, with statistics, before deletes.
-    pub(super) file: PartitionedFile,
+    pub(super) file: SharedFile,
     /// Rows before deletes.
     pub(super) rows: Option<u64>,
     /// Its name in position deletes; empty if it has none.
@@ -81,6 +91,17 @@ pub(super) struct PlannedFile {
     pub(super) deletes: Vec<Arc<DeleteSource>>,
     /// What its partition says of columns, by index.
     pub(super) parts: Vec<(usize, Part)>,
+}
+
+impl PlannedFile {
+    fn facts<'a>(&'a self, layouts: &'a [Layout], unknown: &'a Statistics) -> Facts<'a> {
+        Facts {
+            statistics: self.file.file.statistics.as_deref().unwrap_or(unknown),
+            columns: layouts.get(self.layout).map_or(&[], |layout| &layout.positions),
+            rows: self.rows,
+            parts: &self.parts,
+        }
+    }
 }
 
 /// Files of equality deletes over the same columns.
@@ -93,7 +114,7 @@ pub(super) struct EqualityDeletes {
     /// How the files are scanned.
     pub(super) layout: Layout,
     /// The files.
-    pub(super) files: Vec<PartitionedFile>,
+    pub(super) files: Vec<SharedFile>,
 }
 
 /// How a group of files is scanned.
@@ -211,7 +232,7 @@ pub(super) struct RawFile {
 impl RawFile {
     /// The file in its layout, which has this index.
     pub(super) fn planned(self, index: usize, layout: &Layout) -> Result<PlannedFile, Fault> {
-        let file = self.partitioned(layout)?;
+        let file = self.partitioned(layout)?.into();
         let RawFile { rows, uri, deletes, parts, .. } = self;
         Ok(PlannedFile { layout: index, file, rows, uri, deletes, parts })
     }

@@ -9,7 +9,6 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::datasource::TableType;
-use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -25,8 +24,9 @@ use super::delta_log::{self, DeltaTable};
 use super::fault::Fault;
 use super::iceberg_log::{self, IcebergTable};
 use super::plan::{FilePlan, PlannedFile};
-use super::prune::{Facts, Pruner};
+use super::prune::Pruner;
 use super::scan::{Scan, unite};
+use super::shared::SharedFile;
 use super::store::TableRoot;
 
 const AT_ONCE: usize = 8;
@@ -128,7 +128,7 @@ impl SnapshotProvider {
     }
 
     /// The file without its deleted rows; none if no row is left.
-    async fn ready(&self, plan: &FilePlan, at: usize) -> std::result::Result<Option<PartitionedFile>, Fault> {
+    async fn ready(&self, plan: &FilePlan, at: usize) -> std::result::Result<Option<SharedFile>, Fault> {
         let Some(planned) = plan.files.get(at) else { return Ok(None) };
         let exact = plan.layouts.get(planned.layout).is_some_and(|layout| !layout.equality);
         let load = async { self.without_deletes(planned, exact).await };
@@ -139,7 +139,7 @@ impl SnapshotProvider {
         &self,
         planned: &PlannedFile,
         exact: bool,
-    ) -> std::result::Result<Option<PartitionedFile>, Fault> {
+    ) -> std::result::Result<Option<SharedFile>, Fault> {
         let rows = planned.rows.ok_or_else(|| Fault::Corrupt("a file of it has no number of rows".into()))?;
         let mut deleted = RoaringTreemap::new();
         for source in &planned.deletes {
@@ -164,7 +164,7 @@ impl SnapshotProvider {
         if left == 0 {
             return Ok(None);
         }
-        let mut file = planned.file.clone();
+        let mut file = planned.file.file.as_ref().clone();
         let mut statistics: Statistics = file.statistics.as_deref().cloned().unwrap_or_default();
         if let (true, Ok(left)) = (exact, usize::try_from(left)) {
             statistics.num_rows = Precision::Exact(left);
@@ -173,7 +173,7 @@ impl SnapshotProvider {
         if !deleted.is_empty() {
             file = file.with_extension(ParquetRowSelection::new(selection(&deleted, rows)?));
         }
-        Ok(Some(file))
+        Ok(Some(file.into()))
     }
 
     async fn scan_files(
@@ -184,43 +184,38 @@ impl SnapshotProvider {
         limit: Option<usize>,
     ) -> std::result::Result<Vec<Arc<dyn ExecutionPlan>>, Problem> {
         let plan = self.plan().await?;
-        let pruner = Pruner::new(filters, &self.schema);
-        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); plan.layouts.len()];
+        let kept = Pruner::new(filters, &self.schema).kept(&plan.known);
+        let mut groups: Vec<Vec<(usize, SharedFile)>> = vec![Vec::new(); plan.layouts.len()];
         let mut with_deletes = Vec::new();
-        for (at, planned) in plan.files.iter().enumerate().filter(|(_, file)| survives(&plan, file, &pruner)) {
+        for (at, (planned, _)) in plan.files.iter().zip(kept).enumerate().filter(|(_, (_, kept))| *kept) {
             match groups.get_mut(planned.layout) {
-                Some(group) if planned.deletes.is_empty() => group.push(planned.file.clone()),
+                Some(group) if planned.deletes.is_empty() => group.push((at, planned.file.clone())),
                 _ => with_deletes.push((at, planned.layout)),
             }
         }
         let plan = &plan;
-        let ready: Vec<(usize, Option<PartitionedFile>)> = futures::stream::iter(with_deletes)
-            .map(|(at, layout)| async move { Ok::<_, Fault>((layout, self.ready(plan, at).await?)) })
+        let ready: Vec<(usize, usize, Option<SharedFile>)> = futures::stream::iter(with_deletes)
+            .map(|(at, layout)| async move { Ok::<_, Fault>((at, layout, self.ready(plan, at).await?)) })
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        for (layout, file) in ready {
+        for (at, layout, file) in ready {
             if let (Some(group), Some(file)) = (groups.get_mut(layout), file) {
-                group.push(file);
+                group.push((at, file));
             }
         }
         let scan = Scan { state, root: self.root(), schema: &self.schema, wanted, limit };
         let mut plans = Vec::new();
-        for (layout, files) in plan.layouts.iter().zip(groups) {
+        for (layout, mut files) in plan.layouts.iter().zip(groups) {
+            // In the order of the plan, whether or not rows of them are deleted.
+            files.sort_unstable_by_key(|(at, _)| *at);
+            let files: Vec<SharedFile> = files.into_iter().map(|(_, file)| file).collect();
             if !files.is_empty() {
                 plans.push(scan.of(layout, files, &plan.equality)?);
             }
         }
         Ok(plans)
     }
-}
-
-/// Whether a file may have rows that pass.
-fn survives(plan: &FilePlan, file: &PlannedFile, pruner: &Pruner) -> bool {
-    let (Some(layout), Some(statistics)) = (plan.layouts.get(file.layout), file.file.statistics.as_ref()) else {
-        return true;
-    };
-    pruner.keeps(&Facts { statistics, columns: &layout.positions, rows: file.rows, parts: &file.parts })
 }
 
 /// Ours or DataFusion's.

@@ -2,28 +2,21 @@
 //!
 //! A filter is evaluated over sets: for each part of it, which of true, false and null can come out for some row of the
 //! file. Whatever is not understood can be anything, so a file is dropped only on proof, below a `NOT` too. Filters are
-//! taken apart once, and asked of each file.
+//! taken apart once; each of their parts is asked of all files together.
+
+mod known;
 
 use std::cmp::Ordering;
 
 use datafusion::arrow::datatypes::Schema;
-use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{BinaryExpr, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{Expr, Operator};
 
-use super::iceberg_log::bucket;
+pub(super) use known::{Facts, Known, order};
 
-/// What is known of one file.
-pub(super) struct Facts<'a> {
-    /// Statistics; bounds hold all values, and null counts are at least the true ones, whatever their precision says.
-    pub(super) statistics: &'a Statistics,
-    /// Position in the statistics of each column of the table.
-    pub(super) columns: &'a [usize],
-    /// Rows of the file before deletes.
-    pub(super) rows: Option<u64>,
-    /// What its partition says beside bounds.
-    pub(super) parts: &'a [(usize, Part)],
-}
+use self::known::Nulls;
+use super::iceberg_log::bucket;
 
 /// What the partition of a file says of a column's values, none of which is null.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,9 +105,15 @@ impl Pruner {
         Self { tests: filters.iter().map(|filter| test(filter, schema)).collect() }
     }
 
-    /// Whether some row of the file may pass all filters.
-    pub(super) fn keeps(&self, facts: &Facts<'_>) -> bool {
-        self.tests.iter().all(|test| test.of(facts).yes)
+    /// Of each file, whether some row of it may pass all filters.
+    pub(super) fn kept(&self, known: &Known) -> Vec<bool> {
+        let mut kept = vec![true; known.files()];
+        for test in &self.tests {
+            for (kept, outcomes) in kept.iter_mut().zip(test.of(known)) {
+                *kept &= outcomes.yes;
+            }
+        }
+        kept
     }
 }
 
@@ -221,87 +220,81 @@ fn starts_with(function: &ScalarFunction, schema: &Schema) -> Test {
 }
 
 impl Test {
-    fn of(&self, facts: &Facts<'_>) -> Outcomes {
+    /// What can come out, of each file.
+    fn of(&self, known: &Known) -> Vec<Outcomes> {
         match self {
-            Test::Is(outcomes) => *outcomes,
-            Test::Not(inner) => inner.of(facts).negated(),
-            Test::And(left, right) => left.of(facts).and(right.of(facts)),
-            Test::Or(left, right) => left.of(facts).or(right.of(facts)),
+            Test::Is(outcomes) => vec![*outcomes; known.files()],
+            Test::Not(inner) => changed(inner.of(known), Outcomes::negated),
+            Test::And(left, right) => both(left.of(known), right.of(known), Outcomes::and),
+            Test::Or(left, right) => both(left.of(known), right.of(known), Outcomes::or),
             Test::IsTrue(inner) => {
-                let inner = inner.of(facts);
-                Outcomes { yes: inner.yes, no: inner.no || inner.null, null: false }
+                changed(inner.of(known), |of| Outcomes { yes: of.yes, no: of.no || of.null, null: false })
             }
-            Test::IsNull(at) => {
-                let nulls = Nulls::of(*at, facts);
-                Outcomes { yes: nulls != Nulls::None, no: nulls != Nulls::All, null: false }
-            }
-            Test::Compare(at, op, value) => compare(*at, *op, value, facts),
+            Test::IsNull(at) => is_null_of(*at, known),
+            Test::Compare(at, op, value) => compare(*at, *op, value, known),
             Test::In(at, values) => {
-                let none = Outcomes { yes: false, no: true, null: false };
-                let one = |value: &ScalarValue| match value.is_null() {
-                    true => NULL,
-                    false => compare(*at, Operator::Eq, value, facts),
-                };
-                values.iter().fold(none, |any, value| any.or(one(value)))
+                let none = vec![Outcomes { yes: false, no: true, null: false }; known.files()];
+                values.iter().fold(none, |any, value| match value.is_null() {
+                    true => changed(any, |any| any.or(NULL)),
+                    false => both(any, compare(*at, Operator::Eq, value, known), Outcomes::or),
+                })
             }
-            Test::Prefix(at, prefix) => has_prefix(*at, prefix, facts),
+            Test::Prefix(at, prefix) => has_prefix(*at, prefix, known),
         }
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Nulls {
-    None,
-    Some,
-    All,
+fn changed(mut outcomes: Vec<Outcomes>, change: impl Fn(Outcomes) -> Outcomes) -> Vec<Outcomes> {
+    outcomes.iter_mut().for_each(|one| *one = change(*one));
+    outcomes
 }
 
-impl Nulls {
-    fn of(at: usize, facts: &Facts<'_>) -> Self {
-        let Some(statistics) = statistics_of(at, facts) else { return Nulls::Some };
-        match (statistics.null_count.get_value(), facts.rows) {
-            (Some(0), _) => Nulls::None,
-            (Some(nulls), Some(rows)) if u64::try_from(*nulls).is_ok_and(|nulls| nulls >= rows) => Nulls::All,
-            _ => Nulls::Some,
+fn both(
+    mut left: Vec<Outcomes>,
+    right: Vec<Outcomes>,
+    together: impl Fn(Outcomes, Outcomes) -> Outcomes,
+) -> Vec<Outcomes> {
+    left.iter_mut().zip(right).for_each(|(left, right)| *left = together(*left, right));
+    left
+}
+
+fn is_null_of(at: usize, known: &Known) -> Vec<Outcomes> {
+    let of = |nulls: Nulls| Outcomes { yes: nulls != Nulls::None, no: nulls != Nulls::All, null: false };
+    match known.column(at) {
+        Some(column) => column.nulls.iter().map(|nulls| of(*nulls)).collect(),
+        None => vec![of(Nulls::Some); known.files()],
+    }
+}
+
+fn compare(at: usize, op: Operator, value: &ScalarValue, known: &Known) -> Vec<Outcomes> {
+    let Some(column) = known.column(at) else { return vec![ANY; known.files()] };
+    let (low, high) = (column.low.against(value, known.files()), column.high.against(value, known.files()));
+    let sides = low.into_iter().zip(high);
+    let mut outcomes: Vec<Outcomes> = column
+        .nulls
+        .iter()
+        .zip(sides)
+        .map(|(nulls, (low, high))| match nulls {
+            Nulls::All => NULL,
+            _ => compared(op, low, high, *nulls != Nulls::None),
+        })
+        .collect();
+    // A partition may not admit a value that is within the bounds.
+    for (file, part) in &column.parts {
+        match (outcomes.get_mut(*file), op) {
+            (Some(of), Operator::Eq) => of.yes &= part.admits(value),
+            (Some(of), Operator::NotEq) => of.no &= part.admits(value),
+            _ => {}
         }
     }
+    outcomes
 }
 
-fn statistics_of<'a>(at: usize, facts: &Facts<'a>) -> Option<&'a ColumnStatistics> {
-    facts.statistics.column_statistics.get(*facts.columns.get(at)?)
-}
-
-/// What the file's partition says of a column.
-fn parts_of<'a>(at: usize, facts: &Facts<'a>) -> impl Iterator<Item = &'a Part> {
-    facts.parts.iter().filter(move |(of, _)| *of == at).map(|(_, part)| part)
-}
-
-/// Bounds and nulls of a column, unless all of its values are null.
-fn bounds<'a>(
-    at: usize,
-    facts: &Facts<'a>,
-) -> Result<(Option<&'a ScalarValue>, Option<&'a ScalarValue>, bool), Outcomes> {
-    let nulls = Nulls::of(at, facts);
-    if nulls == Nulls::All {
-        return Err(NULL);
-    }
-    let Some(statistics) = statistics_of(at, facts) else { return Err(ANY) };
-    let low = statistics.min_value.get_value().filter(|value| !value.is_null());
-    let high = statistics.max_value.get_value().filter(|value| !value.is_null());
-    Ok((low, high, nulls != Nulls::None))
-}
-
-fn compare(at: usize, op: Operator, value: &ScalarValue, facts: &Facts<'_>) -> Outcomes {
+/// By how the lowest and the highest possible value compare with a literal; none where that is not known.
+fn compared(op: Operator, low: Option<Ordering>, high: Option<Ordering>, null: bool) -> Outcomes {
     use Ordering::{Equal, Greater, Less};
-    let (low, high, null) = match bounds(at, facts) {
-        Ok(bounds) => bounds,
-        Err(outcomes) => return outcomes,
-    };
-    // How the lowest and the highest possible value compare with the literal; none where unknown.
-    let low = low.and_then(|low| order(low, value));
-    let high = high.and_then(|high| order(high, value));
     let equal = Outcomes {
-        yes: low != Some(Greater) && high != Some(Less) && parts_of(at, facts).all(|part| part.admits(value)),
+        yes: low != Some(Greater) && high != Some(Less),
         no: !(low == Some(Equal) && high == Some(Equal)),
         null,
     };
@@ -317,49 +310,26 @@ fn compare(at: usize, op: Operator, value: &ScalarValue, facts: &Facts<'_>) -> O
 }
 
 /// Whether a value may start with `prefix`; that one does not is always possible.
-fn has_prefix(at: usize, prefix: &str, facts: &Facts<'_>) -> Outcomes {
-    let (low, high, null) = match bounds(at, facts) {
-        Ok(bounds) => bounds,
-        Err(outcomes) => return outcomes,
-    };
-    let (low, high) =
-        (low.and_then(ScalarValue::try_as_str).flatten(), high.and_then(ScalarValue::try_as_str).flatten());
-    let below = high.is_some_and(|high| high < prefix);
-    let above = low.is_some_and(|low| low > prefix && !low.starts_with(prefix));
-    let elsewhere = !parts_of(at, facts).all(|part| part.admits_prefix(prefix));
-    Outcomes { yes: !below && !above && !elsewhere, no: true, null }
-}
-
-/// The order of two values, where every way of comparing them that the engine may use agrees on it.
-pub(super) fn order(left: &ScalarValue, right: &ScalarValue) -> Option<Ordering> {
-    use ScalarValue as S;
-    if let (Some(Some(left)), Some(Some(right))) = (left.try_as_str(), right.try_as_str()) {
-        return Some(left.cmp(right));
+fn has_prefix(at: usize, prefix: &str, known: &Known) -> Vec<Outcomes> {
+    let Some(column) = known.column(at) else { return vec![ANY; known.files()] };
+    let asked = prefix.as_bytes();
+    let above = column.low.texts(known.files(), |low| low > asked && !low.starts_with(asked));
+    let below = column.high.texts(known.files(), |high| high < asked);
+    let mut outcomes: Vec<Outcomes> = column
+        .nulls
+        .iter()
+        .zip(above.into_iter().zip(below))
+        .map(|(nulls, (above, below))| match nulls {
+            Nulls::All => NULL,
+            _ => Outcomes { yes: !above && !below, no: true, null: *nulls != Nulls::None },
+        })
+        .collect();
+    for (file, part) in &column.parts {
+        if let Some(of) = outcomes.get_mut(*file) {
+            of.yes &= part.admits_prefix(prefix);
+        }
     }
-    match (left, right) {
-        (S::Float32(Some(a)), S::Float32(Some(b))) => order_floats(f64::from(*a), f64::from(*b)),
-        (S::Float64(Some(a)), S::Float64(Some(b))) => order_floats(*a, *b),
-        (S::Decimal128(Some(a), _, s), S::Decimal128(Some(b), _, t)) => (s == t).then(|| a.cmp(b)),
-        (S::TimestampMicrosecond(Some(a), z), S::TimestampMicrosecond(Some(b), y)) => {
-            (z.is_some() == y.is_some()).then(|| a.cmp(b))
-        }
-        (S::TimestampNanosecond(Some(a), z), S::TimestampNanosecond(Some(b), y)) => {
-            (z.is_some() == y.is_some()).then(|| a.cmp(b))
-        }
-        (S::Boolean(Some(a)), S::Boolean(Some(b))) => Some(a.cmp(b)),
-        (S::Int32(Some(a)), S::Int32(Some(b))) | (S::Date32(Some(a)), S::Date32(Some(b))) => Some(a.cmp(b)),
-        (S::Int64(Some(a)), S::Int64(Some(b))) | (S::Time64Microsecond(Some(a)), S::Time64Microsecond(Some(b))) => {
-            Some(a.cmp(b))
-        }
-        (S::Binary(Some(a)) | S::BinaryView(Some(a)), S::Binary(Some(b)) | S::BinaryView(Some(b))) => Some(a.cmp(b)),
-        (S::FixedSizeBinary(n, Some(a)), S::FixedSizeBinary(m, Some(b))) => (n == m).then(|| a.cmp(b)),
-        _ => None,
-    }
-}
-
-/// Zeros have two signs and NaN has no agreed place, so neither is ordered.
-fn order_floats(a: f64, b: f64) -> Option<Ordering> {
-    if a == 0.0 && b == 0.0 { None } else { a.partial_cmp(&b) }
+    outcomes
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, JoinSide, JoinType, NullEquality, Statistics};
-use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, FileSource, ParquetSource};
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Operator;
@@ -22,6 +22,7 @@ use datafusion::physical_plan::union::UnionExec;
 use super::lineage;
 use super::plan::{EqualityDeletes, Layout, PARTITION, SEQUENCE};
 use super::reader::Readers;
+use super::shared::{SharedFile, SharedScan};
 use super::source::TableSource;
 use super::store::TableRoot;
 
@@ -47,7 +48,7 @@ impl Scan<'_> {
     pub(super) fn of(
         &self,
         layout: &Layout,
-        files: Vec<PartitionedFile>,
+        files: Vec<SharedFile>,
         deletes: &[EqualityDeletes],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let position = |at: &usize| {
@@ -92,7 +93,7 @@ impl Scan<'_> {
     fn files(
         &self,
         layout: &Layout,
-        files: Vec<PartitionedFile>,
+        files: Vec<SharedFile>,
         columns: Vec<usize>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -117,13 +118,11 @@ impl Scan<'_> {
                 .with_parquet_file_reader_factory(Arc::new(readers)),
         );
         let config = FileScanConfigBuilder::new(self.root.root.url.clone(), TableSource::wrap(source))
-            .with_file_groups(FileGroup::new(files).split_files(partitions))
             .with_statistics(statistics)
             .with_projection_indices(Some(columns))?
             .with_limit(limit)
-            .with_expr_adapter(Some(Arc::clone(&layout.adapter) as _))
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+            .with_expr_adapter(Some(Arc::clone(&layout.adapter) as _));
+        Ok(DataSourceExec::from_data_source(SharedScan::new(config, files, partitions)))
     }
 
     /// `rows` without those that a delete names: equal in its columns (null equals null), and added before it.
@@ -159,12 +158,13 @@ impl Scan<'_> {
 }
 
 /// A file of which the numbers of rows are read: nothing is known of them.
-fn numbered(file: PartitionedFile) -> PartitionedFile {
-    let statistics = file.statistics.as_deref().cloned().map(|mut statistics| {
+fn numbered(shared: SharedFile) -> SharedFile {
+    let mut file = shared.file.as_ref().clone();
+    file.statistics = file.statistics.as_deref().cloned().map(|mut statistics| {
         statistics.column_statistics.push(ColumnStatistics::new_unknown());
         Arc::new(statistics)
     });
-    PartitionedFile { statistics, ..file }
+    SharedFile { file: Arc::new(file), ..shared }
 }
 
 /// The delete's sequence number is above the row's.
@@ -178,20 +178,14 @@ fn later(left: usize, right: usize) -> JoinFilter {
 }
 
 /// Statistics of all files together.
-fn merged(files: &[PartitionedFile], schema: &SchemaRef) -> Result<Statistics> {
+fn merged(files: &[SharedFile], schema: &SchemaRef) -> Result<Statistics> {
     if files.len() <= MERGED_FILES {
-        return Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema);
+        return Statistics::try_merge_iter(files.iter().filter_map(|file| file.file.statistics.as_deref()), schema);
     }
     let mut all = Statistics::new_unknown(schema);
-    let mut parts = files.iter().filter_map(|file| file.statistics.as_deref());
-    if let Some(first) = parts.next() {
-        all.num_rows = first.num_rows;
-        all.total_byte_size = first.total_byte_size;
-        for part in parts {
-            all.num_rows = all.num_rows.add(&part.num_rows);
-            all.total_byte_size = all.total_byte_size.add(&part.total_byte_size);
-        }
-    }
+    all.num_rows = files.iter().fold(Precision::Exact(0), |rows, file| rows.add(&file.rows));
+    let bytes = files.iter().fold(0u64, |bytes, file| bytes.saturating_add(file.size));
+    all.total_byte_size = usize::try_from(bytes).map_or(Precision::Absent, Precision::Inexact);
     Ok(all)
 }
 

@@ -158,16 +158,18 @@ proptest! {
 
     #[test]
     fn a_file_with_a_passing_row_is_never_dropped(
-        rows in rows(), filter in filter(), known in any::<[bool; 4]>(), cut in any::<bool>(),
+        files in proptest::collection::vec((rows(), any::<[bool; 4]>(), any::<bool>()), 1..4), filter in filter(),
     ) {
-        let statistics = statistics(&rows, known, cut);
-        let facts = Facts {
-            statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(rows.len() as u64),
-            parts: &[],
-        };
-        let kept = Pruner::new(std::slice::from_ref(&filter), &schema()).keeps(&facts);
-        let passing = passing(&batch(&rows), &filter);
-        prop_assert!(kept || passing == 0, "{filter} keeps {passing} rows of a file that was dropped");
+        let statistics: Vec<_> = files.iter().map(|(rows, known, cut)| statistics(rows, *known, *cut)).collect();
+        let facts: Vec<_> = files.iter().zip(&statistics).map(|((rows, ..), statistics)| {
+            Facts { statistics, columns: &[0, 1, 2, 3], rows: Some(rows.len() as u64), parts: &[] }
+        }).collect();
+        let kept = Pruner::new(std::slice::from_ref(&filter), &schema()).kept(&Known::new(&facts));
+        prop_assert_eq!(kept.len(), files.len());
+        for ((rows, ..), kept) in files.iter().zip(kept) {
+            let passing = passing(&batch(rows), &filter);
+            prop_assert!(kept || passing == 0, "{filter} keeps {passing} rows of a file that was dropped");
+        }
     }
 }
 
@@ -176,7 +178,7 @@ fn files_are_dropped_on_proof() {
     let rows: Vec<Row> =
         vec![(Some(1), Some(1.0), Some("b".into()), Some(true)), (Some(2), None, Some("bb".into()), None)];
     let statistics = statistics(&rows, [true; 4], false);
-    let facts = Facts { statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(2), parts: &[] };
+    let known = Known::new(&[Facts { statistics: &statistics, columns: &[0, 1, 2, 3], rows: Some(2), parts: &[] }]);
     let like = |pattern: &str| col("s").like(lit(pattern));
     for (filter, kept) in [
         (col("i").gt(lit(2i64)), false),
@@ -194,6 +196,41 @@ fn files_are_dropped_on_proof() {
         (col("i").gt(lit(5i64)).and(col("unknown").eq(lit(1i64))), false),
         (col("i").gt(lit(5i64)).or(col("unknown").eq(lit(1i64))), true),
     ] {
-        assert_eq!(Pruner::new(std::slice::from_ref(&filter), &schema()).keeps(&facts), kept, "{filter}");
+        assert_eq!(Pruner::new(std::slice::from_ref(&filter), &schema()).kept(&known), [kept], "{filter}");
+    }
+}
+
+/// What is not known of one file is not taken from another: files of other types, of more columns, of none.
+#[test]
+fn each_file_is_judged_by_what_is_known_of_it() {
+    let bounded = |low: ScalarValue, high: ScalarValue| {
+        let mut statistics = Statistics::new_unknown(&schema());
+        statistics.column_statistics[0].min_value = Precision::Exact(low);
+        statistics.column_statistics[0].max_value = Precision::Exact(high);
+        statistics
+    };
+    let files = [
+        Statistics::new_unknown(&schema()),
+        bounded(1i64.into(), 2i64.into()),
+        bounded(7i64.into(), 9i64.into()),
+        bounded(1i32.into(), 2i32.into()),
+        bounded(ScalarValue::Int64(None), 2i64.into()),
+        bounded(1i64.into(), 2i64.into()),
+        bounded("a".into(), "b".into()),
+    ];
+    let bucket = Part::Bucket { count: 4, number: i32::MAX };
+    let parts: [&[(usize, Part)]; 7] = [&[], &[], &[], &[], &[], &[], &[(1, bucket.clone()), (0, bucket.clone())]];
+    let columns: [&[usize]; 7] = [&[0], &[0], &[0, 1], &[0], &[0], &[], &[0]];
+    let facts = files.iter().zip(columns).zip(parts);
+    let facts = facts.map(|((statistics, columns), parts)| Facts { statistics, columns, rows: None, parts });
+    let known = Known::new(&facts.collect::<Vec<_>>());
+    for (filter, kept) in [
+        (col("i").eq(lit(7i64)), [true, false, true, true, false, true, false]),
+        (col("i").gt(lit(2i64)), [true, false, true, true, false, true, true]),
+        (col("i").lt(lit(3i64)), [true, true, false, true, true, true, true]),
+        (col("i").in_list(vec![lit(1i64), lit(8i64)], false), [true, true, true, true, true, true, false]),
+        (col("i").not_eq(lit(5i64)), [true; 7]),
+    ] {
+        assert_eq!(Pruner::new(std::slice::from_ref(&filter), &schema()).kept(&known), kept, "{filter}");
     }
 }

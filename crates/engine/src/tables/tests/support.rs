@@ -19,6 +19,7 @@ use portcullis_contract::{
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::tables::shared::SharedScan;
 use crate::tables::{Tables, TablesOptions};
 
 /// Says why a test is skipped; fails where everything must be there.
@@ -244,10 +245,13 @@ pub(super) async fn executed(ctx: &SessionContext, query: &str) -> (Arc<dyn Exec
 pub(super) fn files_in(plan: &Arc<dyn ExecutionPlan>) -> usize {
     use datafusion::datasource::physical_plan::FileScanConfig;
     use datafusion::datasource::source::DataSourceExec;
-    let own = plan
-        .downcast_ref::<DataSourceExec>()
-        .and_then(|exec| exec.data_source().downcast_ref::<FileScanConfig>())
-        .map_or(0, |config| config.file_groups.iter().map(|group| group.len()).sum());
+    let of = |exec: &DataSourceExec| {
+        let source = exec.data_source();
+        let shared = source.downcast_ref::<SharedScan>().map(|scan| scan.files().count());
+        let own = source.downcast_ref::<FileScanConfig>();
+        shared.or_else(|| own.map(|config| config.file_groups.iter().map(|group| group.len()).sum()))
+    };
+    let own = plan.downcast_ref::<DataSourceExec>().and_then(of).unwrap_or(0);
     own + plan.children().into_iter().map(files_in).sum::<usize>()
 }
 
