@@ -9,3 +9,9 @@ EXPLAIN SELECT count(*) FROM shop.rare AS t1 WHERE t1.day BETWEEN '2009-08-18' A
 SELECT region, count(*) AS c FROM shop.deals GROUP BY region, kind, level
 EXPLAIN SELECT d.region, count(*) FROM shop.deals AS d JOIN shop.plain AS p ON d.id = p.id GROUP BY d.region
 SELECT day FROM shop.people t1 JOIN shop.events t2 ON t1.level = t2.level ORDER BY arrow_cast( decode( left( t1.region , 0 ) , 'hex' ) , 'Utf8' )
+SELECT region, sum(ratio), avg(ratio), sum(rate), avg(rate), sum(DISTINCT ratio) FROM shop.events GROUP BY region
+SELECT sum(ratio), avg(ratio), sum(rate), avg(amount), sum(DISTINCT rate), avg(DISTINCT ratio) FROM shop.events
+SELECT level, min(ratio), max(ratio), min(rate), max(rate) FROM shop.events GROUP BY level
+SELECT level, sum(ratio) FILTER (WHERE active), avg(rate) FILTER (WHERE NOT active) FROM shop.events GROUP BY level
+SELECT region, stddev(ratio), var_pop(rate), corr(ratio, amount), approx_median(ratio) FROM shop.events GROUP BY region
+SELECT sum(pay), avg(pay), stddev(pay), covar_samp(pay, level), regr_slope(pay, level), approx_percentile_cont(pay, 0.5) FROM shop.people

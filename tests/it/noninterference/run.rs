@@ -282,7 +282,7 @@ fn compared(ask: &Ask, partitions: u32) -> Rows {
         1 if !text.contains("UNION") => Rows::Ordered,
         1 => Rows::Sorted,
         _ if BY_ORDER.iter().any(|word| text.contains(word)) => Rows::Counted,
-        _ => Rows::Rounded,
+        _ => Rows::Sorted,
     }
 }
 

@@ -87,7 +87,7 @@ impl Engine {
             |source: &Arc<ScanSource>| source.columns().iter().any(|c| c.disclosure == Disclosure::JoinOnly);
         let shown = match plan.explains() {
             Some(ExplainKind::Analyze) => Shown::Counts,
-            _ if plan.scans().iter().any(is_matched) => Shown::Order,
+            _ if plan.scans().iter().any(is_matched) || plan.hangs_on_order() => Shown::Order,
             _ => Shown::Answer,
         };
         let mut bound = self.runner.plan(logical, plan.time_zone(), shown, &scans, turn).await?;

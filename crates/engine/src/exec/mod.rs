@@ -6,6 +6,7 @@ mod engine;
 mod explain;
 mod limits;
 mod memory;
+mod operators;
 pub(crate) mod redact;
 mod runner;
 mod session;

@@ -21,7 +21,7 @@ use super::session::Sessions;
 use super::spill::{Retains, retains};
 use super::stream::{ScrubbedStream, Start};
 use super::verify::Permitted;
-use super::{constants, explain, redact, windows};
+use super::{constants, explain, operators, redact};
 use crate::EngineError;
 use crate::Guards;
 use crate::Stopwatch;
@@ -86,7 +86,7 @@ impl Runner {
             release(&plan);
         }
         constants::check(&plan, self.limits.batch_size)?;
-        let plan = windows::counted(&plan).map_err(|e| redact::planning(&e))?;
+        let plan = operators::replaced(&plan).map_err(|e| redact::planning(&e))?;
         if retains(&plan) {
             state.config_mut().set_extension(Arc::new(Retains));
         }
@@ -132,7 +132,7 @@ impl Runner {
 pub(crate) enum Shown {
     /// Nothing that matters.
     Answer,
-    /// The order of rows: it must not hang on which partition a row is in.
+    /// The order of rows, or what follows from it: it must not hang on which partition a row is in.
     Order,
     /// The rows of each operator: they must not hang on when the scan below was told of a filter either.
     Counts,

@@ -18,28 +18,14 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::barrier::BarrierExec;
+use super::operators::with_children;
 
-/// The same plan, with operators of window functions that reserve what they hold. Filters that move at run time stay as they are.
-///
-/// # Errors
-/// When an operator refuses its own children.
-pub(super) fn counted(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    if plan.is::<BarrierExec>() {
-        return Ok(Arc::clone(plan));
-    }
-    let children = plan.children().into_iter().map(counted).collect::<Result<Vec<_>>>()?;
-    let is_same = plan.children().into_iter().zip(&children).all(|(before, after)| Arc::ptr_eq(before, after));
-    let plan = if is_same { Arc::clone(plan) } else { with_children(plan, children)? };
-    let is_window = plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>();
-    Ok(if is_window { Arc::new(CountedWindow { window: plan, metrics: ExecutionPlanMetricsSet::new() }) } else { plan })
-}
-
-fn with_children(
-    plan: &Arc<dyn ExecutionPlan>,
-    children: Vec<Arc<dyn ExecutionPlan>>,
-) -> Result<Arc<dyn ExecutionPlan>> {
-    Arc::clone(plan).replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
+/// The operator of window functions, reserving what it holds; `None` if it is none.
+pub(super) fn counted(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
+    (plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>()).then(|| {
+        let window = Arc::clone(plan);
+        Arc::new(CountedWindow { window, metrics: ExecutionPlanMetricsSet::new() }) as Arc<dyn ExecutionPlan>
+    })
 }
 
 fn columns(plan: &Arc<dyn ExecutionPlan>) -> usize {

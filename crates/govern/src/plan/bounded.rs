@@ -6,8 +6,10 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array};
 use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::compute::{cast, concat};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Float64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
-use datafusion::common::{Result, resources_err};
+use datafusion::arrow::datatypes::{
+    DataType, FieldRef, Float64Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
+use datafusion::common::{Result, ScalarValue, exec_err, resources_err};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
@@ -97,6 +99,31 @@ impl Bounded {
         part(start, sizes.len())?;
         let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
         Ok(ColumnarValue::Array(concat(&parts)?))
+    }
+
+    /// Lengths that DataFusion takes for defects of its own: no text is shorter than none, and no array at all.
+    fn checked(&self, call: &mut ScalarFunctionArgs) -> Result<()> {
+        let Some(length) = call.args.get_mut(1) else { return Ok(()) };
+        let is_constant = matches!(length, ColumnarValue::Scalar(_));
+        let lengths = length.to_array(if is_constant { 1 } else { call.number_rows })?;
+        let Some(whole) = cast(&lengths, &DataType::Int64)?.as_primitive_opt::<Int64Type>().cloned() else {
+            return Ok(());
+        };
+        if !whole.iter().flatten().any(|length| length < 0) {
+            return Ok(());
+        }
+        match self.growth {
+            Growth::ArrayResize => exec_err!("`{}` to a length below 0", self.function.name()),
+            Growth::Pad => {
+                let lengths = cast(&whole.unary::<_, Int64Type>(|length| length.max(0)), lengths.data_type())?;
+                *length = match is_constant {
+                    true => ColumnarValue::Scalar(ScalarValue::try_from_array(&lengths, 0)?),
+                    false => ColumnarValue::Array(lengths),
+                };
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn too_large<T>(&self) -> Result<T> {
@@ -236,7 +263,10 @@ impl ScalarUDFImpl for Bounded {
         self.function.documentation()
     }
 
-    fn invoke_with_args(&self, call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    fn invoke_with_args(&self, mut call: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if matches!(self.growth, Growth::Pad | Growth::ArrayResize) {
+            self.checked(&mut call)?;
+        }
         let is_constant = call.args.iter().all(|value| matches!(value, ColumnarValue::Scalar(_)));
         let sizes = self.growth.sizes(&call.args, if is_constant { 1 } else { call.number_rows })?;
         // Whoever asked for a constant repeats it for each row.
@@ -252,8 +282,7 @@ impl ScalarUDFImpl for Bounded {
 #[allow(clippy::disallowed_types, reason = "a session reads the expressions that are tried")]
 mod tests {
     use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray, StringViewArray};
-    use datafusion::arrow::datatypes::Int64Type;
-    use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
+    use datafusion::common::{DFSchema, DataFusionError};
     use datafusion::prelude::SessionContext;
 
     use super::*;
@@ -313,11 +342,22 @@ mod tests {
             ("replace('aXa', 'X', '--')", "a--a"),
             ("regexp_replace('abc', '(b)', '[\\1]')", "a[b]c"),
             ("repeat('x', -1)", ""),
+            ("lpad('x', -1)", ""),
+            ("rpad('x', -2, 'ab')", ""),
+            ("lpad(s, -2, s) || rpad(s, -n, s) || lpad('abc', 2 - n, s)", "ab"),
             ("CAST(repeat('x', NULL) IS NULL AND range(NULL) IS NULL AND lpad(NULL, 3) IS NULL AS VARCHAR)", "true"),
         ] {
             let answer = answer(&format!("CAST({call} AS VARCHAR)")).unwrap();
             let text = ScalarValue::try_from_array(&answer, 0).unwrap().to_string();
             assert_eq!(text, expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn no_array_is_shorter_than_empty() {
+        for call in ["array_resize([1, 2], -1)", "array_resize([n], -n, 0)", "array_resize([], -2, 0)"] {
+            let error = answer(call).unwrap_err();
+            assert!(matches!(error.find_root(), DataFusionError::Execution(_)), "{call}: {error}");
         }
     }
 

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 
 use super::bounded::Bounded;
 use super::date_trunc::DateTrunc;
+use super::order_free::OrderFree;
 use crate::wire::wire_type;
 
 /// Left out: they read or write what describes files and fields, not values.
@@ -52,7 +53,15 @@ pub(crate) fn functions() -> &'static Functions {
             all
         },
         higher_order: by_name(SessionStateDefaults::default_higher_order_functions(), |f| (f.name(), f.aliases())),
-        aggregate: by_name(SessionStateDefaults::default_aggregate_functions(), |f| (f.name(), f.aliases())),
+        aggregate: {
+            let mut all = by_name(SessionStateDefaults::default_aggregate_functions(), |f| (f.name(), f.aliases()));
+            for function in all.values_mut() {
+                if let Some(order_free) = OrderFree::of(function) {
+                    *function = Arc::new(AggregateUDF::new_from_impl(order_free));
+                }
+            }
+            all
+        },
         window: by_name(SessionStateDefaults::default_window_functions(), |f| (f.name(), f.aliases())),
         planners: SessionStateDefaults::default_expr_planners(),
     });

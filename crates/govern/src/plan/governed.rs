@@ -11,6 +11,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::logical_plan::TableScan;
 
 use super::aggregate_only;
+use super::order_free;
 use super::params::Parameter;
 use super::source::ScanSource;
 use crate::sql::ExplainKind;
@@ -85,6 +86,20 @@ impl GovernedPlan {
     /// The time zone in which it was planned, and is to be executed.
     pub fn time_zone(&self) -> &str {
         &self.time_zone
+    }
+
+    /// Whether the last digits of an answer follow from the order of rows, and that from rows or values which the subject does not see:
+    /// such a plan is to be executed in one partition.
+    pub fn hangs_on_order(&self) -> bool {
+        let mut hangs = false;
+        let walked = self.plan.apply_with_subqueries(|node| {
+            node.apply_expressions(|expr| {
+                hangs |= order_free::hangs_on_order(expr)?;
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            Ok(if hangs { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        (hangs || walked.is_err()) && self.scans.iter().any(|scan| scan.hides())
     }
 
     /// Parameters still to be bound, `$1` first; none once values were given.

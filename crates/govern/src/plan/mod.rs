@@ -16,6 +16,7 @@ mod join_only;
 mod lineage;
 mod nodes;
 mod notices;
+mod order_free;
 mod params;
 mod rewrite;
 mod source;

@@ -97,6 +97,13 @@ impl ScanSource {
         &self.columns
     }
 
+    /// Whether there are rows or values of the table that the subject does not see.
+    pub(crate) fn hides(&self) -> bool {
+        self.filter().is_some()
+            || self.columns.len() < self.base.fields().len()
+            || self.columns.iter().any(|column| column.disclosure != Disclosure::Clear)
+    }
+
     /// Whether both scans show the same rows and values: of one table in one version, by one decision.
     pub fn shows_the_same(&self, other: &ScanSource) -> bool {
         self.table.name == other.table.name

@@ -291,6 +291,19 @@ async fn window_functions_hold_no_more_than_a_query_may() {
 }
 
 #[tokio::test]
+async fn distinct_rows_with_a_limit_may_come_sorted() {
+    let distinct =
+        "SELECT DISTINCT value % 3 AS v, max(value) OVER (PARTITION BY value % 3) AS m FROM generate_series(1, 9)";
+    for (limit, rows) in [("LIMIT 2", 2), ("LIMIT 5", 3), ("ORDER BY 1 LIMIT 2", 2), ("", 3)] {
+        for partitions in [1, 3] {
+            let world = World::new(|limits| limits.target_partitions = partitions);
+            let sql = format!("SELECT count(*) FROM ({distinct} {limit}) AS q");
+            assert_eq!(number(&world, &sql).await, rows, "{limit}, {partitions} partitions");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_large_constant_stands_beside_one_row_only() {
     let world = World::new(|_| {});
     let large = format!("'{}'", "x".repeat(70_000));
