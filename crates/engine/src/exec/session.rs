@@ -76,6 +76,8 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
     options.execution.parquet.pushdown_filters = true;
     // Costs more than it gives: predicates come in a good order.
     options.execution.parquet.reorder_filters = false;
+    // The check refuses valid statements: physical expressions are nullable where logical ones are not (apache/datafusion#23844, #24096).
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.explain.show_sizes = false;
     options.execution.time_zone = Some(UTC.to_owned());
     SessionStateBuilder::new()
