@@ -59,7 +59,7 @@ def _plain(table):
 def _iceberg(catalogue, domain, table, parts, location=None):
     """Writes each part as a file, all in one snapshot; the table as it is then."""
     catalogue.create_namespace_if_not_exists(domain)
-    if catalogue.table_exists((domain, table)):
+    if (domain, table) in catalogue.list_tables(domain):  # what an interrupted run left
         catalogue.drop_table((domain, table))
     parts = map(_plain, parts)
     first = next(parts)
@@ -89,15 +89,16 @@ def _delta(root, parts, options=None):
 
 
 def _write(report, which, write):
-    """What `write(table, domain, format, files)` says of each table of the set, kept in `report`."""
-    if os.path.exists(report):
-        return json.load(open(report))
-    print(f"writing the tables of {which} (once) …", file=sys.stderr, flush=True)
-    out = {}
+    """What `write(table, domain, format, files)` says of each table of the set, kept in `report`: tables that it names are there already."""
+    out = json.load(open(report)) if os.path.exists(report) else {}
     for table, (domain, kind, files) in SETS[which].items():
+        if table in out:
+            continue
+        print(f"writing {table} (once) …", file=sys.stderr, flush=True)
         out[table] = {"domain": domain, "format": kind} | write(table, domain, kind, files)
-        print(f"  {table}: {out[table]['rows']} rows, {len(out[table]['files'])} files", file=sys.stderr, flush=True)
-    json.dump(out, open(report, "w"), indent=1)
+        with open(f"{report}.new", "w") as new:
+            json.dump(out, new, indent=1)
+        os.rename(f"{report}.new", report)
     return out
 
 

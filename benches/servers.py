@@ -165,7 +165,7 @@ def start_trino(home, store):
     s3 = (f"fs.native-s3.enabled=true\ns3.endpoint={store.s3}\ns3.region={REGION}\ns3.path-style-access=true\n"
           f"s3.aws-access-key={KEY}\ns3.aws-secret-key={SECRET}\n")
     for name, text in {
-        "node.properties": f"node.environment=bench\nnode.id=bench\nnode.data-dir={node}/data\n",
+        "node.properties": f"node.environment=bench\nnode.id=bench\nnode.internal-address=127.0.0.1\nnode.data-dir={node}/data\n",
         "jvm.config": "-server\n-Xmx4G\n-XX:InitialRAMPercentage=10\n-XX:G1HeapRegionSize=32M\n-XX:+ExplicitGCInvokesConcurrent\n"
                       "-XX:+ExitOnOutOfMemoryError\n-XX:ReservedCodeCacheSize=512M\n-Djdk.attach.allowAttachSelf=true\n"
                       "-Djdk.nio.maxCachedBufferSize=2000000\n-Dfile.encoding=UTF-8\n-XX:+EnableDynamicAgentLoading\n",
