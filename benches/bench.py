@@ -31,6 +31,7 @@ def options():
     parser.add_argument("--engines", nargs="*", help="only these: portcullis, datafusion (not with --store s3), duckdb, sail, trino")
     parser.add_argument("--only", nargs="*", default=MEASURES, choices=[*MEASURES, "wide", "star"],
                         help="what is measured; `wide` (scans of a table of 57 columns) and `star` (joins of two sales channels) only if named")
+    parser.add_argument("--queries", nargs="*", help="of tpch, wide and star only these, such as q18 w06")
     parser.add_argument("--scale", type=float, default=1, help="of the tables")
     parser.add_argument("--memory", help="a limit such as '8 GiB' for queries of ours, DataFusion and DuckDB, which spill beyond it")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many counts")
@@ -117,7 +118,7 @@ def measured(run):
 
     for which in SETS:
         if which in a.only:
-            result[which] = measure.queries(engines if which == "tpch" else processes, which, a.repeat)
+            result[which] = measure.queries(engines if which == "tpch" else processes, which, a.repeat, a.queries)
             note_memory(f"after {SETS[which]}")
     if "governed" in a.only:
         result["governed"] = measure.governed(run.connect("reader"), run.connect("bench", run.names | mesh.BY_HAND), a.repeat, a.count)

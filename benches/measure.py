@@ -24,11 +24,13 @@ def percentile(values, share):
     return values[min(len(values) - 1, round(share * (len(values) - 1)))]
 
 
-def queries(engines, which, repetitions):
-    """The set's queries, best of the repetitions, engines taking turns: {engine: {query: {"wall", "cpu", "rows"}}}."""
+def queries(engines, which, repetitions, only=None):
+    """The set's queries, or only some, best of the repetitions, engines taking turns: {engine: {query: {"wall", "cpu", "rows"}}}."""
     out = {name: {} for name in engines}
     for path in sorted(glob.glob(f"{HERE}/queries/{which}/*.sql")):
         query = os.path.basename(path)[:-4]
+        if only and query not in only:
+            continue
         for _ in range(repetitions):
             for name, engine in engines.items():
                 sql = open(path).read().format(**engine.names)
