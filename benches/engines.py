@@ -207,7 +207,7 @@ class Trino(Process):
 
     def _patiently(self, sql):
         """A server that listens may not be ready yet."""
-        for left in reversed(range(180)):
+        for left in reversed(range(600)):
             try:
                 return self.query(sql)
             except Exception:

@@ -184,5 +184,5 @@ def start_trino(home, store):
     log = open(f"{home}/trino.log", "w")
     process = subprocess.Popen([f"{server}/bin/launcher", "--etc-dir", f"{node}/etc", "run"], stdout=log, stderr=log,
                                env={**os.environ, "JAVA_HOME": java, "PATH": f"{java}/bin:{os.environ['PATH']}"})
-    wait_for(port, 180, process)
+    wait_for(port, 600, process)
     return process, port
