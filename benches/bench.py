@@ -6,6 +6,8 @@ Prints one JSON document and a Markdown report of ratios. `cargo xtask bench` bu
 import argparse
 import json
 import os
+import signal
+import sys
 import time
 from contextlib import ExitStack
 
@@ -28,7 +30,8 @@ def options():
     parser.add_argument("--store", choices=["file", "s3"], default="file", help="where the tables are: local disk, or SeaweedFS, which is started")
     parser.add_argument("--peers", action="store_true", help="also DuckDB and Sail")
     parser.add_argument("--trino", action="store_true", help="also Trino: a gigabyte from Maven, Java 24 or newer; with --store s3 only")
-    parser.add_argument("--engines", nargs="*", help="only these: portcullis, datafusion (not with --store s3), duckdb, sail, trino")
+    parser.add_argument("--engines", nargs="*", choices=["portcullis", "analyst", "datafusion", "duckdb", "sail", "trino"],
+                        help="only these; analyst is one from whom portcullis hides rows; not datafusion with --store s3")
     parser.add_argument("--only", nargs="*", default=MEASURES, choices=[*MEASURES, "wide", "star"],
                         help="what is measured; `wide` (scans of a table of 57 columns) and `star` (joins of two sales channels) only if named")
     parser.add_argument("--queries", nargs="*", help="of tpch, wide and star only these, such as q18 w06")
@@ -42,8 +45,10 @@ def options():
     if chosen.memory:
         chosen.memory = chosen.memory.replace("GiB", " GiB").replace("MiB", " MiB").replace("  ", " ")
     if chosen.engines is None:
-        chosen.engines = [OURS] + (["datafusion"] if chosen.store == "file" else []) + (["duckdb", "sail"] if chosen.peers else [])
+        chosen.engines = [OURS, "analyst"] + (["datafusion"] if chosen.store == "file" else []) + (["duckdb", "sail"] if chosen.peers else [])
         chosen.engines += ["trino"] if chosen.trino else []
+    if chosen.engines[:1] != [OURS]:
+        parser.error("the first engine is portcullis: all others are compared with it")
     if chosen.store == "file" and "trino" in chosen.engines:
         parser.error("Trino reads the tables from a store: add `--store s3`")
     if chosen.store == "s3" and "datafusion" in chosen.engines:
@@ -80,7 +85,9 @@ class Run:
     def portcullis(self):
         self.connect = self.serve()
         self.engines[OURS] = self.connect("bench")
-        if "customer" in self.tables:
+
+    def analyst(self):
+        if "customer" in self.tables:  # policies are about TPC-H's tables
             self.engines[POLICIES] = self.connect("analyst")
 
     def in_process(self, kind, **more):
@@ -141,6 +148,7 @@ def measured(run):
 
 def main():
     a = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
     with ExitStack() as stack:
         result = measured(Run(a, stack))
         with open(f"{a.home}/result.json", "w") as out:
