@@ -90,7 +90,7 @@ impl Engine {
             _ if plan.scans().iter().any(is_matched) || plan.hangs_on_order() => Shown::Order,
             _ => Shown::Answer,
         };
-        let mut bound = self.runner.plan(logical, plan.time_zone(), shown, &scans, turn).await?;
+        let mut bound = self.runner.plan(logical, Some(&plan.schema()), plan.time_zone(), shown, &scans, turn).await?;
         let snapshots = pinned.iter().map(|((name, _), table)| ((*name).clone(), table.snapshot().to_owned()));
         bound.snapshots = snapshots.collect::<BTreeSet<_>>().into_iter().collect();
         Ok(bound)

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::Result;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, cast};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::projection::ProjectionExec;
+use portcullis_govern::wire_type;
 
 use super::windows;
 use crate::barrier::BarrierExec;
@@ -31,6 +36,31 @@ fn unlimited(plan: &Arc<dyn ExecutionPlan>) -> Option<Arc<dyn ExecutionPlan>> {
     let has_no_direction = aggregate.limit_options().is_some_and(|limit| limit.descending.is_none());
     (has_no_direction && !aggregate.is_unordered_unfiltered_group_by_distinct())
         .then(|| Arc::new(aggregate.with_new_limit_options(None)) as Arc<dyn ExecutionPlan>)
+}
+
+/// The same rows with columns of these types. The planner may find others in the end: `round(price, 1)` of a decimal has fewer digits once
+/// the 1 is known to be a constant, and a client was told of more.
+///
+/// # Errors
+/// When a type cannot become the one that was announced.
+pub(super) fn typed(plan: Arc<dyn ExecutionPlan>, announced: &Schema) -> Result<Arc<dyn ExecutionPlan>> {
+    let found = plan.schema();
+    let differs =
+        |(found, announced): (&FieldRef, &FieldRef)| wire_type(found.data_type()) != wire_type(announced.data_type());
+    let is_same_width = found.fields().len() == announced.fields().len();
+    if !is_same_width || !found.fields().iter().zip(announced.fields()).any(differs) {
+        return Ok(plan);
+    }
+    let columns = found.fields().iter().zip(announced.fields()).enumerate().map(|(at, fields)| {
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(fields.0.name(), at));
+        let column = match differs(fields) {
+            true => cast(column, &found, fields.1.data_type().clone())?,
+            false => column,
+        };
+        Ok((column, fields.0.name().clone()))
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
 }
 
 pub(super) fn with_children(

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
@@ -62,10 +62,12 @@ impl Runner {
         }
     }
 
-    /// Optimises a bound plan for a time zone, and checks it. A panic on the way is an error of this query.
+    /// Optimises a bound plan for a time zone, and checks it. A panic on the way is an error of this query. The columns are of the types that were
+    /// announced, if some were.
     pub async fn plan(
         &self,
         logical: LogicalPlan,
+        announced: Option<&Schema>,
         time_zone: &str,
         shown: Shown,
         scans: &[Arc<GovernedScan>],
@@ -86,7 +88,9 @@ impl Runner {
             release(&plan);
         }
         constants::check(&plan, self.limits.batch_size)?;
-        let plan = operators::replaced(&plan).map_err(|e| redact::planning(&e))?;
+        let plan = operators::replaced(&plan)
+            .and_then(|plan| announced.map_or(Ok(Arc::clone(&plan)), |schema| operators::typed(plan, schema)))
+            .map_err(|e| redact::planning(&e))?;
         if retains(&plan) {
             state.config_mut().set_extension(Arc::new(Retains));
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::DataFusionError;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema};
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, LogicalPlanBuilder, Volatility, create_udf};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 
 use super::runner::Shown;
 use super::spill::SpillDir;
@@ -288,6 +288,23 @@ async fn window_functions_hold_no_more_than_a_query_may() {
     let ran = world().prepare_for(&small, Shown::Counts).await.unwrap().analyze().await.unwrap();
     let counted = |line: &str| line.contains("WindowAggExec") && line.ends_with("rows=10");
     assert!(ran.lines().any(counted), "{ran}");
+}
+
+#[tokio::test]
+async fn columns_are_of_the_types_that_were_announced() {
+    let world = World::new(|_| {});
+    let sql =
+        "SELECT id, round(CAST(id AS DECIMAL(9, 2)) / CAST(4 AS DECIMAL(9, 2)), 1) AS r FROM t ORDER BY id LIMIT 1";
+    let announced =
+        Schema::new(vec![Field::new("id", DataType::Int64, true), Field::new("r", DataType::Decimal128(20, 4), true)]);
+    let own = world.prepare(sql).await.unwrap().schema();
+    assert_ne!(own.field(1).data_type(), announced.field(1).data_type());
+    let bound = world.prepare_as(sql, Some(&announced), Shown::Answer).await.unwrap();
+    assert_eq!(bound.schema().field(1).data_type(), announced.field(1).data_type());
+    let batches: Vec<RecordBatch> = bound.execute().unwrap().try_collect().await.unwrap();
+    assert_eq!(batches[0].column(1).data_type(), announced.field(1).data_type());
+    let text = ScalarValue::try_from_array(batches[0].column(1), 0).unwrap().to_string();
+    assert!(text.ends_with("000"), "{text}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray};
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::{Column, DFSchema, DataFusionError};
@@ -65,9 +65,21 @@ impl World {
     }
 
     pub async fn prepare_for(&self, sql: &str, shown: Shown) -> Result<Bound, EngineError> {
+        self.prepare_as(sql, None, shown).await
+    }
+
+    /// With columns of types that were announced.
+    pub async fn prepare_as(&self, sql: &str, announced: Option<&Schema>, shown: Shown) -> Result<Bound, EngineError> {
         let logical = self.logical(sql).await;
         self.runner
-            .plan(logical, portcullis_govern::UTC, shown, &[Arc::clone(&self.scan)], self.runner.turn().await?)
+            .plan(
+                logical,
+                announced,
+                portcullis_govern::UTC,
+                shown,
+                &[Arc::clone(&self.scan)],
+                self.runner.turn().await?,
+            )
             .await
     }
 
