@@ -1,6 +1,6 @@
 //! What is told to who runs the gateway: metrics, the dashboard made of them, traces, logs. None of it tells what was asked, or by whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -94,6 +94,43 @@ fn stages_decisions_and_usage_are_counted() {
     assert_eq!(count(&metrics, "portcullis_domain_rows_total{domain=\"orders\"}"), 7.0);
     assert!(count(&metrics, "portcullis_domain_seconds_total{domain=\"orders\"}") > 0.0);
     assert!(!metrics.contains("customers"), "what was denied is nobody's usage: {metrics}");
+}
+
+#[test]
+fn what_caches_had_is_counted_by_names_that_are_documented() {
+    let (mesh, gateway) = asked("[catalogue]\nrefresh_age = \"1h\"\n", |_| ());
+    let uses = |gateway: &Arc<Gateway>| -> BTreeMap<(String, String), f64> {
+        let line = Regex::new("(?m)^portcullis_cache_([a-z_]+)\\{cache=\"([^\"]*)\"\\} (.+)$").unwrap();
+        let text = gateway.metrics_text();
+        let found = line.captures_iter(&text).map(|line| line.extract().1);
+        found.map(|[what, cache, value]| ((cache.to_owned(), what.to_owned()), value.parse().unwrap())).collect()
+    };
+    let before = uses(&gateway);
+    let documented = std::fs::read_to_string(support::root().join("docs/security-model.md")).unwrap();
+    for (cache, _) in before.keys() {
+        assert!(documented.contains(&format!("`{cache}`")), "{cache} is in no row of the documentation");
+    }
+    let ana = support::session(&gateway, "ana", None);
+    block_on(support::rows(&gateway, &ana, ANSWERED)).unwrap();
+    let after = uses(&gateway);
+    let more = |cache: &str, what: &str| {
+        let of = (cache.to_owned(), what.to_owned());
+        after[&of] - before[&of]
+    };
+    for cache in ["decisions", "tables", "file_plans", "deleted_rows", "footers"] {
+        assert!(before[&(cache.to_owned(), "misses_total".to_owned())] > 0.0, "{cache}: {before:?}");
+        assert!(more(cache, "hits_total") > 0.0, "{cache}: {before:?} {after:?}");
+        assert_eq!(more(cache, "misses_total"), 0.0, "{cache}: what was asked for again was there");
+    }
+    // A new set of policies knows no decision, and what was counted is not forgotten.
+    let policy =
+        "@id(\"another\")\npermit (principal == User::\"nobody\", action == Action::\"discover\", resource);\n";
+    std::fs::write(mesh.path().join("policies/another.cedar"), policy).unwrap();
+    assert!(block_on(gateway.reload()));
+    let reloaded = uses(&gateway);
+    assert_eq!(reloaded[&("decisions".to_owned(), "entries".to_owned())], 0.0);
+    let hits = ("decisions".to_owned(), "hits_total".to_owned());
+    assert_eq!(reloaded[&hits], after[&hits]);
 }
 
 /// A collector that keeps what it is sent.

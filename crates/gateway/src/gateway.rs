@@ -114,7 +114,8 @@ impl Gateway {
         let audit_dir = mesh_dir.join(&config.audit.dir);
         let surroundings =
             Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
-        let parts = Parts { mask_key, surroundings, certificates: config.identity.certificates.clone() };
+        let certificates = config.identity.certificates.clone();
+        let parts = Parts { mask_key, surroundings, certificates, decisions: Arc::default() };
         let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
             let message =
@@ -373,7 +374,9 @@ impl Gateway {
         let state = self.state();
         let findings = state.findings.iter().filter(|finding| finding.is_error()).count();
         let products = state.snapshot.catalogue().tables().count();
-        self.metrics.text(&[
+        let mut caches = vec![state.snapshot.decisions()];
+        caches.extend(self.engine.caches());
+        let now = [
             ("queries_running", "Queries that run.", running.into()),
             ("queries_waiting", "Queries that wait for their turn.", waiting as u64),
             (
@@ -384,7 +387,8 @@ impl Gateway {
             ("products", "Tables of contracts that are served.", products as u64),
             ("findings_errors", "Findings of level error in the mesh as it is loaded.", findings as u64),
             ("ready", "Whether new queries are taken.", u64::from(self.ready() == Ready::Yes)),
-        ])
+        ];
+        self.metrics.text(&now, &caches)
     }
 
     /// Whether new queries are taken.

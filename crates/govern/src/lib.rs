@@ -16,11 +16,13 @@ pub mod schema;
 pub mod sql;
 
 mod error;
+mod memo;
 mod stack;
 mod wire;
 
 pub use error::GovernError;
 pub use mask::MaskKey;
+pub use memo::{CacheUse, Lookups};
 pub use plan::{
     CATALOGUE, ColumnUse, Decision, GovernedPlan, GroupGuard, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
     ResolvedVersion, ScanSource, SystemTable, SystemTables, Verdict, VersionedTable, Versions, ViewColumn, group_guard,

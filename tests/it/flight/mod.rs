@@ -9,6 +9,7 @@ mod options;
 mod personal;
 pub mod poll;
 mod prepared;
+mod refused;
 mod replicas;
 mod results;
 mod session;
