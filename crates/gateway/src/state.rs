@@ -108,6 +108,8 @@ pub(crate) struct Parts {
     pub certificates: Certificates,
     /// How often a decision was known, from the start of the process.
     pub decisions: Arc<Lookups>,
+    /// How often a plan was.
+    pub plans: Arc<Lookups>,
 }
 
 /// What is good, and what is not any more, beside passwords.
@@ -155,6 +157,7 @@ impl State {
             Arc::new(SystemData::new(Arc::clone(&snapshot), Arc::clone(&findings), parts.surroundings.clone()));
         let tables: Arc<dyn SystemTables> = Arc::clone(&system) as Arc<dyn SystemTables>;
         let planner = Planner::new(Arc::clone(&snapshot), parts.mask_key.clone(), tables);
+        let planner = planner.counted_by(Arc::clone(&parts.plans));
         let Credentials { tokens, revoked } = credentials;
         State { snapshot, users, tokens: Arc::new(tokens), revoked: Arc::new(revoked), planner, system, findings }
     }

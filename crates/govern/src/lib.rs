@@ -32,5 +32,7 @@ pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
     RequestContext, RowFilter, Subject, TableAction, TableDecision, Unmet, Vocabulary,
 };
-pub use sql::{AsOf, Defaults, ExplainKind, ParseLimits, Setting, Statement, StatementKind, UTC, parse, parse_in};
+pub use sql::{
+    AsOf, Defaults, ExplainKind, ParseLimits, Setting, Statement, StatementKind, Statements, UTC, parse, parse_in,
+};
 pub use wire::{wire_names, wire_schema, wire_type};

@@ -7,7 +7,7 @@ use datafusion::common::ParamValues;
 use futures::future::join_all;
 use portcullis_audit::Decision as Decided;
 use portcullis_engine::{Engine, EngineError, Stopwatch};
-use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
+use portcullis_govern::sql::{Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
 
 use super::Query;
@@ -42,7 +42,7 @@ impl<'a> Query<'a> {
     ) -> Result<Judged<'a>, GatewayError> {
         let (gateway, state) = (self.gateway, self.state);
         let mut clock = Stopwatch::start();
-        let statement = match sql::parse_in(sql, &gateway.parse_limits(), &gateway.defaults(self.session)) {
+        let statement = match gateway.statements.parse(&subject.principal.id, sql, &gateway.defaults(self.session)) {
             Ok(statement) => statement,
             Err(error) => return self.refuse_unparsed(error.into()).await,
         };
@@ -79,6 +79,11 @@ pub(crate) async fn govern(
     subject: &Subject,
     values: Option<ParamValues>,
 ) -> Result<Verdict, GatewayError> {
+    if values.is_none()
+        && let Some(known) = state.planner.known(statement, subject)
+    {
+        return Ok(known);
+    }
     let (versions, missing) = match versions(engine, state, statement, subject).await {
         Ok(versions) => versions,
         Err(refused) => return Ok(*refused),
