@@ -27,7 +27,7 @@ const REFUSED: [(&str, Code, EntryStatus); 6] = [
     ("SELECT 'secret' FROM nowhere.at_all", Code::NotFound, EntryStatus::Denied),
     ("SELECT secret", Code::InvalidArgument, EntryStatus::Error),
     ("DELETE FROM secret.secrets", Code::Unimplemented, EntryStatus::Error),
-    ("SELECT 'secret' FROM FROM", Code::InvalidArgument, EntryStatus::Error),
+    ("SELECT 'secret' FROM (", Code::InvalidArgument, EntryStatus::Error),
     ("SELECT ((((((((((((((((((((1))))))))))))))))))))", Code::ResourceExhausted, EntryStatus::Error),
 ];
 

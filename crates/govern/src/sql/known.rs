@@ -92,7 +92,7 @@ mod tests {
     fn what_is_refused_or_sets_something_is_not_remembered() {
         let statements = Statements::new(ParseLimits { max_depth: 8, ..ParseLimits::default() });
         let long = format!("SELECT '{}'", "x".repeat(LONGEST));
-        for sql in ["SELECT FROM FROM", "DROP TABLE x", "SELECT ((((((((((1))))))))))", "SET purpose = 'x'", &long] {
+        for sql in ["SELECT 1 FROM (", "DROP TABLE x", "SELECT ((((((((((1))))))))))", "SET purpose = 'x'", &long] {
             let first = statements.parse("ana", sql, &Defaults::default()).map(|statement| statement.kind().clone());
             let again = statements.parse("ana", sql, &Defaults::default()).map(|statement| statement.kind().clone());
             assert_eq!(format!("{first:?}"), format!("{again:?}"));
