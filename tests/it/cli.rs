@@ -32,6 +32,11 @@ fn queries_are_answered_and_recorded() {
     );
     assert_eq!(ask(&["-f", "csv"]), "region,n\nEU,856\n");
     assert_eq!(ask(&["-f", "json"]), "{\"region\":\"EU\",\"n\":856}\n");
+    assert_eq!(ask(&["-f", "csv", "--as-of", "2100-01-01"]), "region,n\nEU,856\n");
+    let (code, _, err) = portcullis(mesh.path(), &["query", "--as", "ana", SQL, "--as-of", "1999-12-31 12:00:00"]);
+    assert!(code == portcullis::FAILED && err.starts_with("error: table `orders.order_events`"), "{err}");
+    let (code, _, err) = portcullis(mesh.path(), &["query", "--as", "ana", SQL, "--as-of", "then"]);
+    assert!(code == portcullis::FAILED && err.starts_with("error: that is no time for `SET as_of`"), "{err}");
     let file = mesh.path().join("out.parquet");
     assert_eq!(ask(&["-f", "parquet", "-o", file.to_str().unwrap()]), "");
     let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(std::fs::File::open(&file).unwrap(), 9);
@@ -48,7 +53,8 @@ fn queries_are_answered_and_recorded() {
     assert_eq!((code, err.as_str()), (portcullis::FAILED, "error: there is no user `nobody` in `users.yaml`\n"));
 
     let records = done(mesh.path(), &["audit", "-f", "json"]);
-    assert_eq!(records.lines().count(), 6, "{records}");
+    let of_options = records.lines().filter(|line| line.contains("as_of")).count();
+    assert_eq!((records.lines().count() - of_options, of_options), (9, 2), "{records}");
     assert!(!records.contains("fax"), "literals are not recorded: {records}");
     let frida = done(mesh.path(), &["audit", "--user", "frida", "--table", "customers"]);
     assert!(frida.contains("| frida | fraud   | success |") && frida.ends_with("1 entries\n"), "{frida}");

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow_flight::FlightData;
@@ -28,21 +29,29 @@ fn child_that_serves() {
     let arguments =
         ["portcullis".into(), "--mesh".into(), mesh, "serve".into(), "--listen".into(), "127.0.0.1:0".into()];
     let (mut out, mut err) = (std::io::sink(), std::io::stderr());
+    use tracing_subscriber::layer::SubscriberExt;
+    let filter = portcullis::log::filter_from_env();
+    let layer = portcullis::log::layer(portcullis::log::Format::from_env(), filter, std::io::stderr);
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).unwrap();
     let mut streams = portcullis::Streams { out: &mut out, err: &mut err, interactive: false };
     std::process::exit(support::block_on(portcullis::run(arguments, &mut streams)).into());
 }
 
-struct Serving {
+pub struct Serving {
     child: Child,
-    flight: String,
-    http: String,
+    pub flight: String,
+    pub http: String,
+    /// What it has written to the log since it serves.
+    pub log: Arc<Mutex<String>>,
 }
 
 impl Serving {
-    fn start(mesh: &Path) -> Serving {
+    /// Its log is as `level` says.
+    pub fn start(mesh: &Path, level: &str) -> Serving {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "shutdown::child_that_serves", "--nocapture"])
             .env(MESH, mesh)
+            .env("PORTCULLIS_LOG", level)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -55,22 +64,37 @@ impl Serving {
         let flight = after("serving Flight SQL on grpc+tcp://");
         let http = after("serving health and metrics on http://");
         // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Serving { child, flight, http }
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            let keep =
+                |line: std::io::Result<String>| kept.lock().unwrap().push_str(&(line.unwrap_or_default() + "\n"));
+            lines.for_each(keep);
+        });
+        Serving { child, flight, http, log }
+    }
+
+    /// What its HTTP port says to a `GET`, if there is anybody to ask.
+    pub fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(&self.http).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        Some(text)
     }
 
     /// The status line of the readiness probe, if there is anybody to ask.
     fn ready(&self) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.http).ok()?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        text.lines().next().map(str::to_owned)
+        self.get("/readyz")?.lines().next().map(str::to_owned)
+    }
+
+    pub fn terminate(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
     }
 
     fn stop(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        self.terminate();
         let began = Instant::now();
         while self.ready().as_deref() != Some("HTTP/1.1 503 Service Unavailable") {
             assert!(began.elapsed() < Duration::from_secs(60), "it stays ready: {:?}", self.ready());
@@ -78,7 +102,7 @@ impl Serving {
         }
     }
 
-    fn ended(&mut self) -> Option<i32> {
+    pub fn ended(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }
@@ -131,7 +155,7 @@ fn entry(journal: &Path) -> Entry {
 #[test]
 fn what_runs_at_the_signal_goes_on_and_nothing_new_begins() {
     let (mesh, journal) = mesh("10m");
-    let mut serving = Serving::start(mesh.path());
+    let mut serving = Serving::start(mesh.path(), "error");
     assert_eq!(serving.ready().as_deref(), Some("HTTP/1.1 200 OK"));
     let client = client();
     let (mut raw, token, mut messages) = client.block_on(begin(&serving));
@@ -154,7 +178,7 @@ fn what_runs_at_the_signal_goes_on_and_nothing_new_begins() {
 #[test]
 fn what_runs_longer_than_the_drain_ends_with_an_error() {
     let (mesh, journal) = mesh("1s");
-    let mut serving = Serving::start(mesh.path());
+    let mut serving = Serving::start(mesh.path(), "error");
     let client = client();
     let (_raw, _, mut messages) = client.block_on(begin(&serving));
     serving.stop();

@@ -1,6 +1,6 @@
 //! What is told to who runs the gateway: metrics, the dashboard made of them, traces, logs. None of it tells what was asked, or by whom.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -94,6 +94,43 @@ fn stages_decisions_and_usage_are_counted() {
     assert_eq!(count(&metrics, "portcullis_domain_rows_total{domain=\"orders\"}"), 7.0);
     assert!(count(&metrics, "portcullis_domain_seconds_total{domain=\"orders\"}") > 0.0);
     assert!(!metrics.contains("customers"), "what was denied is nobody's usage: {metrics}");
+}
+
+#[test]
+fn what_caches_had_is_counted_by_names_that_are_documented() {
+    let (mesh, gateway) = asked("[catalogue]\nrefresh_age = \"1h\"\n", |_| ());
+    let uses = |gateway: &Arc<Gateway>| -> BTreeMap<(String, String), f64> {
+        let line = Regex::new("(?m)^portcullis_cache_([a-z_]+)\\{cache=\"([^\"]*)\"\\} (.+)$").unwrap();
+        let text = gateway.metrics_text();
+        let found = line.captures_iter(&text).map(|line| line.extract().1);
+        found.map(|[what, cache, value]| ((cache.to_owned(), what.to_owned()), value.parse().unwrap())).collect()
+    };
+    let before = uses(&gateway);
+    let documented = std::fs::read_to_string(support::root().join("docs/security-model.md")).unwrap();
+    for (cache, _) in before.keys() {
+        assert!(documented.contains(&format!("`{cache}`")), "{cache} is in no row of the documentation");
+    }
+    let ana = support::session(&gateway, "ana", None);
+    block_on(support::rows(&gateway, &ana, ANSWERED)).unwrap();
+    let after = uses(&gateway);
+    let more = |cache: &str, what: &str| {
+        let of = (cache.to_owned(), what.to_owned());
+        after[&of] - before[&of]
+    };
+    for cache in ["decisions", "tables", "file_plans", "footers"] {
+        assert!(before[&(cache.to_owned(), "misses_total".to_owned())] > 0.0, "{cache}: {before:?}");
+        assert!(more(cache, "hits_total") > 0.0, "{cache}: {before:?} {after:?}");
+        assert_eq!(more(cache, "misses_total"), 0.0, "{cache}: what was asked for again was there");
+    }
+    // A new set of policies knows no decision, and what was counted is not forgotten.
+    let policy =
+        "@id(\"another\")\npermit (principal == User::\"nobody\", action == Action::\"discover\", resource);\n";
+    std::fs::write(mesh.path().join("policies/another.cedar"), policy).unwrap();
+    assert!(block_on(gateway.reload()));
+    let reloaded = uses(&gateway);
+    assert_eq!(reloaded[&("decisions".to_owned(), "entries".to_owned())], 0.0);
+    let hits = ("decisions".to_owned(), "hits_total".to_owned());
+    assert_eq!(reloaded[&hits], after[&hits]);
 }
 
 /// A collector that keeps what it is sent.
@@ -208,6 +245,82 @@ fn traces_have_a_span_for_each_stage_and_nothing_of_what_was_asked() {
         }
         assert!(!text.contains("literal"), "{text}");
     }
+}
+
+/// Who reads the log, the journal, traces or metrics cannot ask as somebody else: no credential is in them, good or not, nor a
+/// session's cookie.
+#[test]
+#[cfg(unix)]
+fn no_credential_is_told_to_who_runs_the_gateway() {
+    let listener = block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let collector = collect(listener);
+    let mesh = support::copy_of_mesh();
+    let settings = "[listen]\nhttp = \"127.0.0.1:0\"\n[log]\nvalues = true\n[telemetry]\ndomains = true\n";
+    std::fs::write(mesh.path().join("portcullis.toml"), format!("{settings}otlp = \"http://{address}\"\n")).unwrap();
+    let personal = crate::flight::personal::create(mesh.path(), &["--all-domains"]);
+    let mut serving = crate::shutdown::Serving::start(mesh.path(), "trace");
+    let served = support::Served::elsewhere(serving.flight.parse().unwrap());
+    let mut secrets = block_on(credentials_of(&served, &personal));
+    let metrics = serving.get("/metrics").unwrap();
+    serving.terminate();
+    assert_eq!(serving.ended(), Some(0));
+    secrets.push(personal);
+    let log = serving.log.lock().unwrap().clone();
+    let journal: Vec<_> = portcullis_audit::search(&mesh.path().join(".portcullis/audit"), &Default::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let traces: Vec<u8> = collector.0.lock().unwrap().iter().flat_map(Message::encode_to_vec).collect();
+    // There is something to be read.
+    assert!(log.contains("query began") && log.contains("stage"), "{log}");
+    assert!(journal.iter().any(|entry| entry.begin.authentication == "personal_token"), "{journal:?}");
+    assert!(journal.iter().any(|entry| entry.begin.statement == "(login)"), "{journal:?}");
+    assert!(metrics.contains("portcullis_queries_total{outcome=\"success\"}") && traces.len() > 100, "{metrics}");
+    let texts = [("log", log), ("journal", format!("{journal:?}")), ("metrics", metrics)];
+    let traces = ("traces", String::from_utf8_lossy(&traces).into_owned());
+    for (place, text) in texts.into_iter().chain([traces]) {
+        for secret in &secrets {
+            // Part of it is too much.
+            let part = &secret[secret.len() / 3..secret.len() * 2 / 3];
+            assert!(part.len() >= 8 && !text.contains(part), "`{part}` of `{secret}` is in the {place}: {text}");
+        }
+    }
+}
+
+/// Credentials of all kinds that were shown to a server: taken, refused, of a session, and what was sealed for them.
+#[cfg(unix)]
+async fn credentials_of(served: &support::Served, personal: &str) -> Vec<String> {
+    use crate::flight::{Kept, descriptor, login, statement, with};
+    const PASSWORD: &str = "not-the-password-of-ana";
+    let mut raw = arrow_flight::flight_service_client::FlightServiceClient::new(crate::flight::channel(served).await);
+    let mut wrong = arrow_flight::sql::client::FlightSqlServiceClient::new(crate::flight::channel(served).await);
+    wrong.handshake("ana", PASSWORD).await.unwrap_err();
+    let mut ana = login(served, "ana").await;
+    let token = ana.token().unwrap().clone();
+    crate::flight::query(&mut ana, ANSWERED).await;
+    let info = ana.execute("SELECT 1".to_owned(), None).await.unwrap();
+    ana.do_get(info.endpoint[0].ticket.clone().unwrap()).await.unwrap();
+    let asked = |token: &str| with(token, descriptor(&statement("SELECT 1")));
+    let made = raw.get_flight_info(asked(personal)).await.unwrap().into_inner();
+    raw.do_get(with(personal, made.endpoint[0].ticket.clone().unwrap())).await.unwrap();
+    raw.get_flight_info(with(personal, descriptor(&statement("SELECT nothing")))).await.unwrap_err();
+    // One letter of a token is another: refused, and nearly as good.
+    let forged = |token: &str| {
+        let mut forged = token.to_owned();
+        let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
+        forged.push(last);
+        forged
+    };
+    for token in [token.as_str(), personal] {
+        raw.get_flight_info(asked(&forged(token))).await.unwrap_err();
+    }
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbmEiLCJpc3MiOiJodHRwczovL2Vsc2V3aGVyZSJ9.c2lnbmF0dXJlLW9mLW5vYm9keQ";
+    raw.get_flight_info(asked(jwt)).await.unwrap_err();
+    let mut kept = Kept::login(served, "frida").await;
+    kept.query("SET purpose = 'fraud'").await;
+    let cookie = kept.cookie();
+    vec![PASSWORD.to_owned(), token, jwt.to_owned(), cookie]
 }
 
 /// Whoever says with a call which span it belongs to finds the query there: one that was refused, too.

@@ -145,6 +145,9 @@ pub struct Asking {
     /// Break the glass, for this reason: see what policies open in an emergency only. It is recorded.
     #[arg(long, value_name = "REASON")]
     pub break_glass: Option<String>,
+    /// Read tables as they were then, such as '2026-11-21 15:00:00' (in UTC), where the statement does not say otherwise.
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
     /// The statement; `-` reads it from standard input.
     pub sql: String,
 }

@@ -96,8 +96,10 @@ pub async fn open_mesh(mesh: &Path) -> Result<Arc<Gateway>, Failure> {
 /// A session for who asks, with everything that it asks with.
 pub(crate) async fn asking(gateway: &Gateway, asking: &Asking) -> Result<Session, Failure> {
     let session = session(gateway, &asking.user, asking.purpose.as_deref())?;
-    if let Some(reason) = &asking.break_glass {
-        gateway.set_option(&session, "break_glass", Some(reason)).await?;
+    for (option, value) in [("break_glass", &asking.break_glass), ("as_of", &asking.as_of)] {
+        if let Some(value) = value {
+            gateway.set_option(&session, option, Some(value)).await?;
+        }
     }
     Ok(session)
 }

@@ -126,7 +126,7 @@ fn refused(action: &str) -> Status {
     match action {
         "BeginTransaction" | "EndTransaction" => status::unsupported("transactions"),
         "BeginSavepoint" | "EndSavepoint" => status::unsupported("savepoints"),
-        "CreatePreparedSubstraitPlan" => status::unsupported("Substrait plans"),
+        "CreatePreparedSubstraitPlan" => status::no_substrait(),
         other => Status::unimplemented(format!("there is no action `{other}`; ListActions names those there are")),
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn of_ticket(ticket: &[u8]) -> Result<Command, Status> {
 /// The refusal of a command that cannot be used in this place, or not at all.
 pub(crate) fn refused(command: &Command) -> Status {
     match command {
-        Command::CommandStatementSubstraitPlan(_) => status::unsupported("Substrait plans"),
+        Command::CommandStatementSubstraitPlan(_) => status::no_substrait(),
         Command::CommandStatementUpdate(_) | Command::CommandPreparedStatementUpdate(_) => {
             status::unsupported("updates")
         }

@@ -65,6 +65,11 @@ pub(crate) fn unsupported(what: &str) -> Status {
     Status::unimplemented(format!("{what} are not supported: the gateway only reads"))
 }
 
+/// Plans come as SQL only.
+pub(crate) fn no_substrait() -> Status {
+    Status::unimplemented("Substrait plans are not supported: send the statement as SQL")
+}
+
 /// A fault of this server's. What went wrong goes to the log, not to the client.
 pub(crate) fn internal(doing: &str, error: impl std::fmt::Display) -> Status {
     tracing::error!(doing, %error, "internal error in the Flight SQL server");

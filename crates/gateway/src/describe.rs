@@ -6,13 +6,11 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::arrow::record_batch::RecordBatch;
 use portcullis_engine::wire_schema;
 use portcullis_govern::schema::explain_schema;
-use portcullis_govern::sql::{self, StatementKind};
-use portcullis_govern::{Verdict, notices, parameter_schema};
+use portcullis_govern::{notices, parameter_schema};
 
 use crate::error::GatewayError;
 use crate::gateway::Gateway;
-use crate::parameters;
-use crate::pipeline;
+use crate::pipeline::{Judged, Planned, Query};
 use crate::session::Session;
 use crate::settings;
 
@@ -29,7 +27,8 @@ pub struct Described {
     pub notices: Vec<String>,
 }
 
-/// Plans a statement. Nothing but metadata is touched, so nothing is audited; what may not be discovered is not found here either.
+/// Plans a statement. Nothing but metadata is touched, so that a statement that may run has no record before it does. What is refused
+/// has its one: whoever is told of it does not run it.
 pub(crate) async fn describe(
     gateway: &Gateway,
     session: &Session,
@@ -37,18 +36,14 @@ pub(crate) async fn describe(
     bound: Option<RecordBatch>,
 ) -> Result<Described, GatewayError> {
     let state = gateway.state();
-    let subject = gateway.subject(&state, session)?;
-    settings::purpose_known(&state, &subject)?;
-    let statement = sql::parse_in(sql, &gateway.parse_limits(), &gateway.defaults(session))?;
-    if let StatementKind::Set(setting) = statement.kind() {
-        settings::check(&state, &subject, setting)?;
-        let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
-        return Ok(Described { schema, parameters, sets_option: true, notices: Vec::new() });
-    }
-    let values = parameters::values(bound.as_ref())?;
-    let (plan, decision) = match pipeline::govern(gateway.engine(), &state, &statement, &subject, values).await? {
-        Verdict::Permit(plan, decision) => (plan, decision),
-        Verdict::Deny(decision) | Verdict::Undecided(decision) => return Err(GatewayError::from(&decision)),
+    let (query, subject) = Query::new(gateway, session, &state).await?;
+    let Planned { plan, decision, .. } = match query.judge(&subject, sql, bound).await? {
+        Judged::Setting(query, setting) => {
+            query.settable(&setting, &subject, Ok(())).await?;
+            let (schema, parameters) = (settings::schema(), Arc::new(Schema::empty()));
+            return Ok(Described { schema, parameters, sets_option: true, notices: Vec::new() });
+        }
+        Judged::Permitted(_, planned) => *planned,
     };
     let schema = if plan.explains().is_some() { explain_schema() } else { wire_schema(&plan.schema()) };
     Ok(Described {

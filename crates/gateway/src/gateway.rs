@@ -11,7 +11,7 @@ use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
 use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
-use portcullis_govern::{AsOf, Defaults, MaskKey, ParseLimits, Principal, RequestContext, Subject, UTC, sql};
+use portcullis_govern::{AsOf, Defaults, MaskKey, ParseLimits, Principal, RequestContext, Statements, Subject, UTC};
 
 use crate::access::{self, AccessReport};
 use crate::clock::Clock;
@@ -47,6 +47,7 @@ pub struct Gateway {
     config: Config,
     parts: Parts,
     current: Arc<Current>,
+    pub(crate) statements: Statements,
     /// One reload at a time: what was read earlier must not come into force later.
     reloading: Mutex<()>,
     pub(crate) clock: Clock,
@@ -114,7 +115,9 @@ impl Gateway {
         let audit_dir = mesh_dir.join(&config.audit.dir);
         let surroundings =
             Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
-        let parts = Parts { mask_key, surroundings, certificates: config.identity.certificates.clone() };
+        let certificates = config.identity.certificates.clone();
+        let (decisions, plans) = Default::default();
+        let parts = Parts { mask_key, surroundings, certificates, decisions, plans };
         let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
             let message =
@@ -139,6 +142,7 @@ impl Gateway {
             page,
             turns: Turns::new(&config.limits),
             current: Arc::new(Current::new(state)),
+            statements: Statements::new(parse_limits(&config)),
             reloading: Mutex::default(),
             clock: Clock::system(),
             mesh_dir,
@@ -207,7 +211,7 @@ impl Gateway {
     pub async fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
         let state = self.state();
         let subject = self.subject(&state, session)?;
-        let statement = sql::parse_in(sql, &self.parse_limits(), &self.defaults(session))?;
+        let statement = self.statements.parse(session.user(), sql, &self.defaults(session))?;
         let verdict = pipeline::govern(self.engine(), &state, &statement, &subject, None).await?;
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
@@ -353,15 +357,6 @@ impl Gateway {
         Ok(Subject { principal, context })
     }
 
-    pub(crate) fn parse_limits(&self) -> ParseLimits {
-        let limits = &self.config.limits;
-        ParseLimits {
-            max_bytes: limits.statement.in_memory(),
-            max_depth: limits.statement_depth as usize,
-            ..ParseLimits::default()
-        }
-    }
-
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
@@ -373,7 +368,9 @@ impl Gateway {
         let state = self.state();
         let findings = state.findings.iter().filter(|finding| finding.is_error()).count();
         let products = state.snapshot.catalogue().tables().count();
-        self.metrics.text(&[
+        let mut caches = vec![self.statements.usage(), state.snapshot.decisions(), state.planner.plans()];
+        caches.extend(self.engine.caches());
+        let now = [
             ("queries_running", "Queries that run.", running.into()),
             ("queries_waiting", "Queries that wait for their turn.", waiting as u64),
             (
@@ -384,7 +381,8 @@ impl Gateway {
             ("products", "Tables of contracts that are served.", products as u64),
             ("findings_errors", "Findings of level error in the mesh as it is loaded.", findings as u64),
             ("ready", "Whether new queries are taken.", u64::from(self.ready() == Ready::Yes)),
-        ])
+        ];
+        self.metrics.text(&now, &caches)
     }
 
     /// Whether new queries are taken.
@@ -465,6 +463,15 @@ fn impersonated(
         let message = format!("no policy lets `{actor}` act for a user `{user}`: that takes the action `impersonate`");
         GatewayError::new(ErrorKind::PermissionDenied, message)
     })
+}
+
+fn parse_limits(config: &Config) -> ParseLimits {
+    let limits = &config.limits;
+    ParseLimits {
+        max_bytes: limits.statement.in_memory(),
+        max_depth: limits.statement_depth as usize,
+        ..ParseLimits::default()
+    }
 }
 
 fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {

@@ -1,29 +1,29 @@
 //! The path of a query, from top to bottom: turn → subject → parse → versions → govern → prepare → execute → audit.begin
-//! → stream.
+//! → stream. Describing a statement goes from the subject to govern, without a turn.
 //!
 //! What the order is for: snapshots are pinned before the audit record names them; the first batches are computed while
 //! the record is on its way to the disk, and nobody can take one before it is there: the stream is made from the entry. A
 //! statement that is refused, at whatever stage, has its record before its error is returned. The scrubbing of what leaves
 //! is part of the engine's stream, and the record's end is written by the stream's end, error or drop.
 
+mod judge;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::record_batch::RecordBatch;
-use futures::future::join_all;
 use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
-use portcullis_engine::{Engine, EngineError, Stopwatch, stages};
+use portcullis_engine::{Stopwatch, stages};
 use portcullis_govern::schema::explain_schema;
-use portcullis_govern::sql::{self, Setting, Statement, StatementKind};
-use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, Verdict, Versions, notices};
+use portcullis_govern::sql::Setting;
+use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, notices};
 use uuid::Uuid;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
 use crate::gateway::Gateway;
 use crate::metrics::{Ended, Metrics};
-use crate::parameters;
 use crate::record;
 use crate::refusals::{Refusal, What};
 use crate::session::Session;
@@ -31,6 +31,8 @@ use crate::settings;
 use crate::state::State;
 use crate::stream::{Batches, QueryStream, Revoked, Start};
 use crate::turns::Turn;
+
+pub(crate) use judge::{Judged, Planned, govern};
 
 /// What stands in the journal for a statement that could not be parsed: its literals cannot be told from the rest.
 const UNPARSED: &str = "(not parsed)";
@@ -82,43 +84,19 @@ async fn begin(
     clock.stage("queue");
     let standing = gateway.standing();
     let state = gateway.state();
-    let subject = match gateway.subject(&state, session) {
-        Ok(subject) => subject,
-        Err(error) => return refused(gateway, session, What::Token, error).await,
+    let (query, subject) = Query::new(gateway, session, &state).await?;
+    query.began();
+    let (query, planned) = match query.judge(&subject, sql, bound).await? {
+        Judged::Setting(query, setting) => return query.set(&setting, &subject, turn).await,
+        Judged::Permitted(query, planned) => (query, *planned),
     };
-    let query = Query::new(gateway, session, &state, &subject);
-
-    let statement = match sql::parse_in(sql, &gateway.parse_limits(), &gateway.defaults(session)) {
-        Ok(statement) => statement,
-        Err(error) => return query.refuse_unparsed(error.into()).await,
-    };
-    let query = query.of(&statement);
-    clock.stage("parse");
-    let checked = settings::purpose_known(&state, &subject).and_then(|()| parameters::values(bound.as_ref()));
-    let values = match checked {
-        Ok(values) => values,
-        Err(error) => return query.refuse(error).await,
-    };
-    if let StatementKind::Set(setting) = statement.kind() {
-        return query.set(setting, &subject, turn).await;
-    }
-
-    let verdict = govern(gateway.engine(), &state, &statement, &subject, values.clone()).await;
-    clock.stage("govern");
-    let (plan, decision) = match verdict {
-        Ok(Verdict::Permit(plan, decision)) => {
-            gateway.metrics().decided("permitted");
-            (plan, decision)
-        }
-        Ok(Verdict::Deny(decision)) => return query.refuse_decided(Decided::Denied, &decision).await,
-        Ok(Verdict::Undecided(decision)) => return query.refuse_decided(Decided::Undecided, &decision).await,
-        Err(error) => return query.refuse(error).await,
-    };
+    gateway.metrics().decided("permitted");
+    let Planned { statement, values, plan, decision } = planned;
     if !plan.parameters().is_empty() {
         let message = format!("the statement has {} parameters, and none were bound", plan.parameters().len());
         return query.refuse(GatewayError::invalid(message)).await;
     }
-    let revoked = Box::pin(standing.revoked(statement, session.clone(), subject.clone(), values, decision.clone()));
+    let revoked = Box::pin(standing.revoked(statement, session.clone(), subject, values, decision.clone()));
     query.execute(&plan, &decision, turn, revoked).await
 }
 
@@ -139,85 +117,34 @@ async fn refused<T>(gateway: &Gateway, session: &Session, what: What, error: Gat
     Err(error)
 }
 
-/// Governs a statement, once it is known which versions of tables it means. Tables of `system` may read files for their
-/// rows, so such statements leave the async threads.
-pub(crate) async fn govern(
-    engine: &Engine,
-    state: &Arc<State>,
-    statement: &Statement,
-    subject: &Subject,
-    values: Option<datafusion::common::ParamValues>,
-) -> Result<Verdict, GatewayError> {
-    let (versions, missing) = match versions(engine, state, statement, subject).await {
-        Ok(versions) => versions,
-        Err(refused) => return Ok(*refused),
-    };
-    let verdict = govern_at(state, statement, subject, values, versions).await?;
-    match (verdict, missing) {
-        // It is missed: what is read needs it.
-        (Verdict::Undecided(_), Some(missing)) => Err(missing.into()),
-        (verdict, _) => Ok(verdict),
-    }
-}
-
-async fn govern_at(
-    state: &Arc<State>,
-    statement: &Statement,
-    subject: &Subject,
-    values: Option<datafusion::common::ParamValues>,
-    versions: Versions,
-) -> Result<Verdict, GatewayError> {
-    let reads_files = statement.tables().iter().any(|name| name.to_lowercase().contains("access_log"));
-    if !reads_files {
-        return Ok(state.planner.govern_at(statement, subject, values, &versions));
-    }
-    let (state, statement, subject) = (Arc::clone(state), statement.clone(), subject.clone());
-    tokio::task::spawn_blocking(move || state.planner.govern_at(&statement, &subject, values, &versions))
-        .await
-        .map_err(|_| GatewayError::internal("the statement could not be planned"))
-}
-
-/// The versions that a statement means, looked up in tables that the subject may query and in no others, with why one of
-/// them is not there, if so: the session's time may be asked for of a name that is none of a table. Or the verdict on one
-/// that the subject may not query.
-async fn versions(
-    engine: &Engine,
-    state: &State,
-    statement: &Statement,
-    subject: &Subject,
-) -> Result<(Versions, Option<EngineError>), Box<Verdict>> {
-    let asked = state.planner.versions(statement, subject)?;
-    let find = asked.iter().map(async |asked| engine.resolve(&asked.table, &asked.as_of).await);
-    let (mut versions, mut missing) = (Versions::default(), None);
-    for (asked, found) in asked.iter().zip(join_all(find).await) {
-        match found {
-            Ok(found) => versions.insert(asked, found),
-            Err(error) => missing = missing.or(Some(error)),
-        }
-    }
-    Ok((versions, missing))
-}
-
 /// One statement on its way.
-struct Query<'a> {
+pub(crate) struct Query<'a> {
     gateway: &'a Gateway,
     session: &'a Session,
-    state: &'a State,
+    state: &'a Arc<State>,
     /// The audit record, as far as it is known.
     record: Begin,
 }
 
 impl<'a> Query<'a> {
-    fn new(gateway: &'a Gateway, session: &'a Session, state: &'a State, subject: &Subject) -> Query<'a> {
+    /// A query of whoever has the session now.
+    pub(crate) async fn new(
+        gateway: &'a Gateway,
+        session: &'a Session,
+        state: &'a Arc<State>,
+    ) -> Result<(Query<'a>, Subject), GatewayError> {
+        let subject = match gateway.subject(state, session) {
+            Ok(subject) => subject,
+            Err(error) => return refused(gateway, session, What::Token, error).await,
+        };
         let id = Uuid::new_v4().simple().to_string();
-        let record = record::begin(&id, session, subject, state.snapshot.version());
-        tracing::info!(query = %id, principal = %subject.principal.id, purpose = ?subject.context.purpose, "query began");
-        Query { gateway, session, state, record }
+        let record = record::begin(&id, session, &subject, state.snapshot.version());
+        Ok((Query { gateway, session, state, record }, subject))
     }
 
-    fn of(mut self, statement: &Statement) -> Query<'a> {
-        self.record.statement = statement.redacted();
-        self
+    fn began(&self) {
+        let Begin { query_id, principal, purpose, .. } = &self.record;
+        tracing::info!(query = %query_id, %principal, ?purpose, "query began");
     }
 
     /// Prepare, execute, audit, stream.
@@ -276,22 +203,31 @@ impl<'a> Query<'a> {
     }
 
     /// Sets an option of the session. The answer has no columns and no rows.
-    async fn set(mut self, setting: &Setting, subject: &Subject, turn: Turn) -> Result<QueryStream, GatewayError> {
+    async fn set(self, setting: &Setting, subject: &Subject, turn: Turn) -> Result<QueryStream, GatewayError> {
+        let kept = settings::kept(self.session);
+        let Query { gateway, session, mut record, .. } = self.settable(setting, subject, kept).await?;
+        record.decision = Decided::Permitted;
+        let entry = gateway.journal().begin(record).await?;
+        settings::apply(session, setting, gateway.after(gateway.config().identity.break_glass));
+        let start = Start::new(gateway, settings::schema(), Box::pin(stream::empty()), turn);
+        Ok(QueryStream::new(Start { trace: session.trace(), ..start }, entry))
+    }
+
+    /// Refuses an option that this subject cannot set to this value, or for another reason.
+    pub(crate) async fn settable(
+        mut self,
+        setting: &Setting,
+        subject: &Subject,
+        otherwise: Result<(), GatewayError>,
+    ) -> Result<Query<'a>, GatewayError> {
         if let Setting::BreakGlass(Some(reason)) = setting {
             self.record.break_glass = Some(reason.clone());
         }
-        let checked = settings::kept(self.session).and_then(|()| settings::check(self.state, subject, setting));
-        if let Err(error) = checked {
-            return match error.kind {
-                ErrorKind::PermissionDenied => self.refuse_as(Decided::Denied, error).await,
-                _ => self.refuse(error).await,
-            };
+        match otherwise.and_then(|()| settings::check(self.state, subject, setting)) {
+            Ok(()) => Ok(self),
+            Err(error) if error.kind == ErrorKind::PermissionDenied => self.refuse_as(Decided::Denied, error).await,
+            Err(error) => self.refuse(error).await,
         }
-        self.record.decision = Decided::Permitted;
-        let entry = self.gateway.journal().begin(self.record).await?;
-        settings::apply(self.session, setting, self.gateway.after(self.gateway.config().identity.break_glass));
-        let start = Start::new(self.gateway, settings::schema(), Box::pin(stream::empty()), turn);
-        Ok(QueryStream::new(Start { trace: self.session.trace(), ..start }, entry))
     }
 
     fn decided(

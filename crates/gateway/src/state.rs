@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use portcullis_contract::{Catalogue, Finding, Level, Position};
-use portcullis_govern::{MaskKey, Planner, PolicySnapshot, PolicySources, Principal, SystemTables};
+use portcullis_govern::{Lookups, MaskKey, Planner, PolicySnapshot, PolicySources, Principal, SystemTables};
 use tokio::sync::watch;
 
 use crate::certificates::Revoked;
@@ -60,7 +60,7 @@ impl Current {
         let before = self.get();
         let built = compile(mesh);
         let (snapshot, mut findings, kept) = match built.snapshot {
-            Some(snapshot) => (Arc::new(snapshot), built.findings, false),
+            Some(snapshot) => (Arc::new(snapshot.counted_by(Arc::clone(&parts.decisions))), built.findings, false),
             None => (Arc::clone(&before.snapshot), built.findings, true),
         };
         if kept {
@@ -106,6 +106,10 @@ pub(crate) struct Parts {
     pub mask_key: MaskKey,
     pub surroundings: Surroundings,
     pub certificates: Certificates,
+    /// How often a decision was known, from the start of the process.
+    pub decisions: Arc<Lookups>,
+    /// How often a plan was.
+    pub plans: Arc<Lookups>,
 }
 
 /// What is good, and what is not any more, beside passwords.
@@ -133,7 +137,7 @@ impl State {
         let built = compile(mesh);
         let mut findings = built.findings;
         let Some(snapshot) = built.snapshot.filter(|_| !mesh.policies_unlisted) else { return Err(findings) };
-        let snapshot = Arc::new(snapshot);
+        let snapshot = Arc::new(snapshot.counted_by(Arc::clone(&parts.decisions)));
         let (users, user_findings) = users(mesh, &snapshot);
         findings.extend(user_findings);
         let credentials = Credentials::read(mesh, parts, &mut findings);
@@ -153,6 +157,7 @@ impl State {
             Arc::new(SystemData::new(Arc::clone(&snapshot), Arc::clone(&findings), parts.surroundings.clone()));
         let tables: Arc<dyn SystemTables> = Arc::clone(&system) as Arc<dyn SystemTables>;
         let planner = Planner::new(Arc::clone(&snapshot), parts.mask_key.clone(), tables);
+        let planner = planner.counted_by(Arc::clone(&parts.plans));
         let Credentials { tokens, revoked } = credentials;
         State { snapshot, users, tokens: Arc::new(tokens), revoked: Arc::new(revoked), planner, system, findings }
     }

@@ -16,11 +16,13 @@ pub mod schema;
 pub mod sql;
 
 mod error;
+mod memo;
 mod stack;
 mod wire;
 
 pub use error::GovernError;
 pub use mask::MaskKey;
+pub use memo::{CacheUse, Lookups};
 pub use plan::{
     CATALOGUE, ColumnUse, Decision, GovernedPlan, GroupGuard, NoSystemTables, Parameter, Planner, Reason, ReasonKind,
     ResolvedVersion, ScanSource, SystemTable, SystemTables, Verdict, VersionedTable, Versions, ViewColumn, group_guard,
@@ -30,5 +32,7 @@ pub use policy::{
     Access, AttributeValue, ColumnDecision, Compiled, Disclosure, PolicySnapshot, PolicySources, Principal,
     RequestContext, RowFilter, Subject, TableAction, TableDecision, Unmet, Vocabulary,
 };
-pub use sql::{AsOf, Defaults, ExplainKind, ParseLimits, Setting, Statement, StatementKind, UTC, parse, parse_in};
+pub use sql::{
+    AsOf, Defaults, ExplainKind, ParseLimits, Setting, Statement, StatementKind, Statements, UTC, parse, parse_in,
+};
 pub use wire::{wire_names, wire_schema, wire_type};

@@ -124,7 +124,7 @@ fn what_is_not_supported_is_refused_clearly() {
         for (name, message) in [
             ("BeginTransaction", "transactions are not supported: the gateway only reads"),
             ("BeginSavepoint", "savepoints are not supported: the gateway only reads"),
-            ("CreatePreparedSubstraitPlan", "Substrait plans are not supported: the gateway only reads"),
+            ("CreatePreparedSubstraitPlan", "Substrait plans are not supported: send the statement as SQL"),
             ("Reboot", "there is no action `Reboot`; ListActions names those there are"),
         ] {
             let status = raw.do_action(action(name)).await.unwrap_err();

@@ -6,9 +6,10 @@ mod certificates;
 mod impersonation;
 mod limits;
 mod options;
-mod personal;
+pub mod personal;
 pub mod poll;
 mod prepared;
+mod refused;
 mod replicas;
 mod results;
 mod session;
@@ -76,7 +77,7 @@ impl Kept {
         self.client.set_header("cookie", self.cookie());
     }
 
-    fn cookie(&self) -> String {
+    pub fn cookie(&self) -> String {
         self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 

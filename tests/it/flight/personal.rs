@@ -29,7 +29,7 @@ async fn portcullis(mesh: &Path, arguments: &[&str]) -> (u8, String, String) {
 }
 
 /// A token of ana's, as the command line makes it.
-fn create(mesh: &Path, more: &[&str]) -> String {
+pub fn create(mesh: &Path, more: &[&str]) -> String {
     let (code, out, err) = block_on(portcullis(mesh, &[&["create", "--user", "ana"], more].concat()));
     assert_eq!(code, portcullis::OK, "{err}");
     let token = out.trim_end().to_owned();

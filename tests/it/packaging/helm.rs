@@ -201,6 +201,48 @@ fn external_helm_gives_no_more_rights_than_are_needed() {
 }
 
 #[test]
+fn external_helm_shows_people_the_page_for_tokens_and_nothing_else() {
+    const PAGE: [&str; 5] = [
+        "page.host=gate.example.com",
+        "page.tls=gate-page",
+        "page.ingressClassName=nginx",
+        "page.from[0].podSelector.matchLabels.app=ingress",
+        "config.identity.page.client_id=portcullis-page",
+    ];
+    let Some(rendered) = Rendered::of(&PAGE, None) else { return };
+    let ingress = &rendered.one("Ingress")["spec"];
+    assert_eq!(ingress["tls"], json!([{"hosts": ["gate.example.com"], "secretName": "gate-page"}]));
+    let rules = ingress["rules"].as_array().unwrap();
+    assert_eq!((rules.len(), &rules[0]["host"]), (1, &json!("gate.example.com")));
+    let paths = rules[0]["http"]["paths"].as_array().unwrap();
+    assert_eq!((paths.len(), &paths[0]["pathType"]), (1, &json!("Prefix")));
+    let prefix = paths[0]["path"].as_str().unwrap();
+    let below = |route: &str| route == prefix || route.starts_with(&format!("{prefix}/"));
+    assert!(portcullis_http::PAGE_ROUTES.iter().all(|route| below(route)), "{prefix}");
+    assert!(!portcullis_http::ROUTES.iter().any(|route| below(route)), "health and metrics are not for people");
+    let backend = &paths[0]["backend"]["service"];
+    let named = |service: &&&Value| service["metadata"]["name"] == backend["name"];
+    let services = rendered.kind("Service");
+    let service = services.iter().find(named).unwrap();
+    assert_eq!(service["spec"]["ports"][0]["name"], backend["port"]["name"]);
+    assert_eq!(service["spec"]["ports"][0]["targetPort"], "http");
+    let page = rendered.config().identity.page;
+    assert_eq!((page.url.as_deref(), page.client_id.as_str()), (Some("https://gate.example.com"), "portcullis-page"));
+    let policy = rendered.one("NetworkPolicy")["spec"]["ingress"].as_array().unwrap().clone();
+    let from = json!([{"podSelector": {"matchLabels": {"app": "ingress"}}}]);
+    assert!(policy.iter().any(|rule| rule["ports"][0]["port"] == "http" && rule["from"] == from), "{policy:?}");
+
+    let plain = Rendered::of(&[], None).unwrap();
+    assert!(plain.kind("Ingress").is_empty() && plain.config().identity.page.url.is_none());
+    for (left_out, wanted) in [(1, "page.tls is required"), (3, "page.from is required")] {
+        let given = PAGE.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, value)| *value);
+        let values: Vec<&str> = LEAST.into_iter().chain(given).collect();
+        let (done, said) = helm(&["template", "gate"], &values, None).unwrap();
+        assert!(!done && said.contains(wanted), "{said}");
+    }
+}
+
+#[test]
 fn external_helm_closes_the_network_and_keeps_one_replica() {
     let Some(rendered) = Rendered::of(&[], None) else { return };
     let labels = rendered.pod()["metadata"]["labels"].as_object().unwrap();

@@ -7,7 +7,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, TableSource};
 use futures::future::try_join_all;
 use portcullis_contract::{Table, TableName};
-use portcullis_govern::{AsOf, Disclosure, ExplainKind, GovernedPlan, ResolvedVersion, ScanSource};
+use portcullis_govern::{AsOf, CacheUse, Disclosure, ExplainKind, GovernedPlan, ResolvedVersion, ScanSource};
 
 use super::bind::bind;
 use super::limits::EngineLimits;
@@ -40,6 +40,13 @@ impl Engine {
     /// Bytes of memory that running queries hold for sorts, joins and aggregations.
     pub fn memory_reserved(&self) -> usize {
         self.runner.memory_reserved()
+    }
+
+    /// How what is kept between queries is used.
+    pub fn caches(&self) -> Vec<CacheUse> {
+        let mut caches = self.tables.caches();
+        caches.push(self.visible.usage());
+        caches
     }
 
     /// Which version of a table a statement means.

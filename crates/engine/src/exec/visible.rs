@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use datafusion::logical_expr::Expr;
 use moka::future::Cache;
+use portcullis_govern::{CacheUse, Lookups};
 use tokio::sync::Semaphore;
 
 use super::runner::Runner;
@@ -34,25 +35,35 @@ enum Known {
 #[derive(Debug)]
 pub(super) struct VisibleRows {
     known: Cache<Key, Known>,
+    lookups: Lookups,
     turn: Arc<Semaphore>,
 }
 
 impl VisibleRows {
     pub fn new() -> Self {
         let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(AGE).build();
-        Self { known, turn: Arc::new(Semaphore::new(1)) }
+        Self { known, lookups: Lookups::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// The rows that pass the filter, where they were counted. Otherwise sees to it that they will be, within Tokio's runtime.
     pub async fn of(&self, table: &Arc<BarrierTable>, runner: &Arc<Runner>) -> Option<usize> {
         let key = key(table.governed())?;
         match self.known.get(&key).await {
-            Some(Known::Rows(rows)) => return Some(rows),
+            Some(Known::Rows(rows)) => {
+                self.lookups.hit();
+                return Some(rows);
+            }
             Some(Known::Counting) => {}
             Some(Known::Asked) => self.count(key, table, runner).await,
             None => self.known.insert(key, Known::Asked).await,
         }
+        self.lookups.miss();
         None
+    }
+
+    /// How they are used.
+    pub fn usage(&self) -> CacheUse {
+        self.lookups.of("visible_rows", self.known.entry_count(), None)
     }
 
     async fn count(&self, key: Key, table: &Arc<BarrierTable>, runner: &Arc<Runner>) {

@@ -39,6 +39,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use portcullis_contract::Table;
+use portcullis_govern::CacheUse;
 use portcullis_govern::schema::arrow_schema;
 
 use crate::EngineError;
@@ -109,6 +110,13 @@ impl Tables {
         let name = table.name.to_string();
         let snapshot = self.now(table, self.options.refresh_age).await.map_err(|fault| fault.at(&name))?;
         self.bind(table, snapshot, "").map_err(|fault| fault.at(&name))
+    }
+
+    /// How what is kept of tables is used.
+    pub fn caches(&self) -> Vec<CacheUse> {
+        let mut caches = vec![self.slots.usage(), self.opener.stores.footers()];
+        caches.extend(self.caches.usage());
+        caches
     }
 
     /// The current snapshot, at most this old.

@@ -21,8 +21,9 @@ use futures::future::BoxFuture;
 use moka::future::Cache;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use portcullis_govern::CacheUse;
 
-use super::cache::weight;
+use super::cache::{Counted, weight};
 
 /// How many rows a file has by its table's metadata.
 #[derive(Debug, Clone, Copy)]
@@ -33,13 +34,18 @@ type FileKey = (String, u64, i64);
 
 /// Footers of Parquet files with their page indexes, of all stores together.
 #[derive(Debug, Clone)]
-pub(super) struct Footers(Cache<FileKey, Arc<ParquetMetaData>>);
+pub(super) struct Footers(Counted<FileKey, Arc<ParquetMetaData>>);
 
 impl Footers {
     /// Of at most this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let weigher = |(path, ..): &FileKey, footer: &Arc<ParquetMetaData>| weight(path.len() + footer.memory_size());
-        Self(Cache::builder().max_capacity(bytes).weigher(weigher).build())
+        Self(Cache::builder().max_capacity(bytes).weigher(weigher).build().into())
+    }
+
+    /// How they are used.
+    pub(super) fn usage(&self) -> CacheUse {
+        self.0.usage("footers", true)
     }
 }
 

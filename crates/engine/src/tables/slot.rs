@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use moka::future::Cache;
+use portcullis_govern::{CacheUse, Lookups};
 
 use super::fault::Fault;
 
@@ -91,6 +92,7 @@ impl<T: Clone + Send + Sync + 'static> Slot<T> {
 /// The slots, by a table's format, place and connection.
 pub(super) struct Slots<T: Clone + Send + Sync + 'static> {
     slots: Cache<String, Arc<Slot<T>>>,
+    lookups: Lookups,
 }
 
 impl<T: Clone + Send + Sync + 'static> fmt::Debug for Slots<T> {
@@ -102,7 +104,13 @@ impl<T: Clone + Send + Sync + 'static> fmt::Debug for Slots<T> {
 impl<T: Clone + Send + Sync + 'static> Slots<T> {
     /// No slot yet.
     pub(super) fn new() -> Self {
-        Self { slots: Cache::builder().max_capacity(MOST_TABLES).time_to_idle(IDLE).build() }
+        let slots = Cache::builder().max_capacity(MOST_TABLES).time_to_idle(IDLE).build();
+        Self { slots, lookups: Lookups::default() }
+    }
+
+    /// How they are used: a snapshot that is known, and not too old, is there.
+    pub(super) fn usage(&self) -> CacheUse {
+        self.lookups.of("tables", self.slots.entry_count(), None)
     }
 
     /// The snapshot of `key`, at most this old. Where none is known, `refresh` is asked for one, by one caller for all
@@ -118,7 +126,12 @@ impl<T: Clone + Send + Sync + 'static> Slots<T> {
         };
         let running = {
             let mut state = slot.state();
-            if let Some(answer) = state.answer(age) {
+            let answer = state.answer(age);
+            match &answer {
+                Some(Ok(_)) => self.lookups.hit(),
+                _ => self.lookups.miss(),
+            }
+            if let Some(answer) = answer {
                 if state.is_due(age) {
                     // The task goes on by itself.
                     drop(slot.begin(&mut state, refresh));

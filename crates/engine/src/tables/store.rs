@@ -16,6 +16,7 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use portcullis_contract::{SecretRef, StoreOptions};
+use portcullis_govern::CacheUse;
 use url::Url;
 
 use super::TablesOptions;
@@ -257,6 +258,11 @@ impl Stores {
     /// Where scans find them.
     pub(super) fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.registry)
+    }
+
+    /// How the footers of files are used.
+    pub(super) fn footers(&self) -> CacheUse {
+        self.footers.usage()
     }
 
     /// The table directory `location`, below the directory `url` of `connection`.

@@ -2,14 +2,19 @@
 
 use std::fmt::Write;
 
+use portcullis_govern::CacheUse;
+
 use super::{Family, Histogram, Metrics, Now, SECONDS, Usage, lock};
 
 /// A counter by domain: its name, what it is, its value.
 type Column = (&'static str, &'static str, fn(&Usage) -> String);
 
+/// A number of a cache, where it has one.
+type OfCache = fn(&CacheUse) -> Option<u64>;
+
 impl Metrics {
-    /// All numbers, with those of this moment.
-    pub(crate) fn text(&self, now: &[Now<'_>]) -> String {
+    /// All numbers, with those of this moment and of what is kept between queries.
+    pub(crate) fn text(&self, now: &[Now<'_>], caches: &[CacheUse]) -> String {
         let mut out = String::new();
         family(&mut out, "queries_total", "outcome", "Queries that have ended.", &self.queries);
         family(&mut out, "decisions_total", "decision", "Statements by what was decided.", &self.decisions);
@@ -38,6 +43,7 @@ impl Metrics {
             histogram(&mut out, "stage_seconds", &format!("stage=\"{}\"", stage.replace(' ', "_")), times);
         }
         self.by_domain(&mut out);
+        of_caches(&mut out, caches);
         out
     }
 
@@ -55,6 +61,23 @@ impl Metrics {
             head(out, name, "counter", help);
             for (domain, usage) in domains.iter() {
                 let _ = writeln!(out, "portcullis_{name}{{domain=\"{}\"}} {}", escaped(domain), value(usage));
+            }
+        }
+    }
+}
+
+fn of_caches(out: &mut String, caches: &[CacheUse]) {
+    let rows: [(&str, &str, &str, OfCache); 4] = [
+        ("cache_hits_total", "counter", "Times that a cache had what was asked for.", |cache| Some(cache.hits)),
+        ("cache_misses_total", "counter", "Times that it had not.", |cache| Some(cache.misses)),
+        ("cache_entries", "gauge", "What a cache holds.", |cache| Some(cache.entries)),
+        ("cache_bytes", "gauge", "Its size by estimate, of those that are bounded by bytes.", |cache| cache.bytes),
+    ];
+    for (name, kind, help, value) in rows {
+        head(out, name, kind, help);
+        for cache in caches {
+            if let Some(value) = value(cache) {
+                let _ = writeln!(out, "portcullis_{name}{{cache=\"{}\"}} {value}", cache.name);
             }
         }
     }

@@ -7,6 +7,7 @@ mod impersonation;
 mod query;
 mod refusals;
 mod reload;
+mod reuse;
 mod travel;
 mod turns;
 mod units;

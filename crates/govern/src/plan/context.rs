@@ -1,6 +1,6 @@
 //! The world as one subject's SQL sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,6 +59,8 @@ pub(crate) struct MeshContext<'a> {
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
     /// The time of tables that are looked up, if that is not now.
     then: Option<Then>,
+    /// Whether a table was looked up that is no product: the gateway makes its rows for this one plan.
+    made: Cell<bool>,
 }
 
 impl<'a> MeshContext<'a> {
@@ -70,8 +72,18 @@ impl<'a> MeshContext<'a> {
         schema: Option<&'a str>,
     ) -> Self {
         let functions = functions();
-        let (consulted, relation_planners) = (RefCell::default(), Vec::new());
-        MeshContext { snapshot, subject, system, options, schema, functions, consulted, relation_planners, then: None }
+        MeshContext {
+            snapshot,
+            subject,
+            system,
+            options,
+            schema,
+            functions,
+            consulted: RefCell::default(),
+            relation_planners: Vec::new(),
+            then: None,
+            made: Cell::new(false),
+        }
     }
 
     /// From here on, tables are looked up as they were then.
@@ -131,7 +143,21 @@ impl<'a> MeshContext<'a> {
         Some(Ok(Arc::new(ViewSource::System { domain: SYSTEM_SCHEMA.into(), name: name.into(), schema })))
     }
 
+    /// Whether all tables that were looked up are products.
+    pub(crate) fn is_of_products(&self) -> bool {
+        !self.made.get()
+    }
+
+    /// What is decided about a table now, whether or not it may be discovered.
+    pub(crate) fn decide(&self, domain: &str, table: &str) -> Option<Arc<TableDecision>> {
+        let table = self.snapshot.catalogue().resolve(domain, table)?;
+        Some(self.snapshot.decide(self.subject, table))
+    }
+
     fn lookup(&self, domain: &str, name: &str) -> Option<Result<Arc<dyn TableSource>>> {
+        if matches!(domain, SYSTEM_SCHEMA | INFORMATION_SCHEMA) {
+            self.made.set(true);
+        }
         match domain {
             SYSTEM_SCHEMA => self.system_table(name),
             INFORMATION_SCHEMA => {

@@ -13,6 +13,7 @@ mod guard;
 mod infer;
 mod information_schema;
 mod join_only;
+mod known;
 mod lineage;
 mod nodes;
 mod notices;
@@ -60,14 +61,17 @@ use crate::stack::deep;
 use crate::wire::wire_names;
 use context::{MeshContext, PlanRefusal, not_found, refusal};
 use governed::{Explanation, Parts};
+use known::Plans;
 use versions::Then;
 
-/// Plans statements under one policy snapshot. Cheap to make; holds no state between statements.
+/// Plans statements under one policy snapshot. Cheap to make; between statements it holds plans that it made, and takes them again
+/// where it would come to the same.
 pub struct Planner {
     snapshot: Arc<PolicySnapshot>,
     masks: Masks,
     system: Arc<dyn SystemTables>,
     options: Arc<ConfigOptions>,
+    plans: Plans,
 }
 
 impl Planner {
@@ -75,7 +79,8 @@ impl Planner {
     pub fn new(snapshot: Arc<PolicySnapshot>, mask_key: MaskKey, system: Arc<dyn SystemTables>) -> Self {
         let mut options = ConfigOptions::new();
         options.execution.time_zone = Some(UTC.to_owned());
-        Planner { snapshot, masks: Masks::new(&mask_key), system, options: Arc::new(options) }
+        let (masks, plans) = (Masks::new(&mask_key), Plans::new());
+        Planner { snapshot, masks, system, options: Arc::new(options), plans }
     }
 
     /// The snapshot that decides.
@@ -101,7 +106,15 @@ impl Planner {
     ) -> Verdict {
         let options = self.options(statement);
         let mut context = self.context(subject, &options, statement.schema());
-        match deep(|| self.plan(statement, &mut context, params, versions)) {
+        let plain = params.is_none() && versions.is_empty();
+        let planned: Result<_> = deep(|| {
+            let (plan, decision) = self.plan(statement, &mut context, params, versions)?;
+            if plain {
+                self.plans.put(statement, &context, &plan, &decision);
+            }
+            Ok((plan, decision))
+        });
+        match planned {
             Ok((plan, decision)) => Verdict::Permit(Box::new(plan), decision),
             Err(error) => self.refused(&context, &error),
         }

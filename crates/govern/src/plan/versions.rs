@@ -53,6 +53,11 @@ impl Versions {
         self.found.push((asked.table.name.clone(), asked.as_of.clone(), Arc::new(found)));
     }
 
+    /// Whether no version is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// A table at this version.
     fn source(&self, table: Arc<Table>, decision: Arc<TableDecision>, as_of: &AsOf) -> Result<ViewSource> {
         let Some(version) = self.get(&table.name, as_of) else {

@@ -34,6 +34,7 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod unit;
 
+pub(crate) use cache::Key;
 pub(crate) use compiled::ceiling;
 pub use decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction, TableDecision, Unmet};
 pub(crate) use metadata::shows_whole;

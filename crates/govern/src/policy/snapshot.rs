@@ -10,7 +10,7 @@ use cedar_policy::pst::Clause;
 use cedar_policy::{Authorizer, Effect, PolicySet, Schema, Validator};
 use portcullis_contract::{Catalogue, Finding, Position, SourceFile, Table};
 
-use super::cache::{Cache, Key};
+use super::cache::Key;
 use super::cedar_schema;
 use super::check::Checker;
 use super::closed::{Closed, close};
@@ -23,8 +23,9 @@ use super::slice::IndexedPolicy;
 use super::subject::{Principal, Subject};
 use super::vocabulary::{SYSTEM_DOMAIN, SYSTEM_TABLES, Vocabulary};
 use super::{entities, vocabulary_file};
+use crate::memo::{CacheUse, Lookups, Memo};
 
-/// Decisions kept in each of the cache's two generations.
+/// Decisions kept in each of the memory's two generations.
 const CACHED_DECISIONS: usize = 2048;
 
 /// The texts that a snapshot is made from.
@@ -70,7 +71,7 @@ pub struct PolicySnapshot {
     policies: Vec<IndexedPolicy>,
     infos: Vec<PolicyInfo>,
     authorizer: Authorizer,
-    cache: Cache,
+    decisions: Memo<Key, Arc<TableDecision>>,
 }
 
 impl fmt::Debug for PolicySnapshot {
@@ -140,7 +141,7 @@ impl PolicySnapshot {
         infos.sort_by(|a, b| a.id.cmp(&b.id));
         let version = version(&catalogue, sources);
         warnings.extend(contract_warnings(&catalogue, &vocabulary, &infos));
-        let (authorizer, cache) = (Authorizer::new(), Cache::new(CACHED_DECISIONS));
+        let (authorizer, decisions) = (Authorizer::new(), Memo::new(CACHED_DECISIONS));
         let snapshot = PolicySnapshot {
             catalogue,
             version,
@@ -151,7 +152,7 @@ impl PolicySnapshot {
             policies,
             infos,
             authorizer,
-            cache,
+            decisions,
         };
         Ok(Compiled { snapshot, warnings })
     }
@@ -248,7 +249,7 @@ impl PolicySnapshot {
             ));
         };
         let key = Key::new(&id, subject);
-        if let Some(decision) = self.cache.get(&key) {
+        if let Some(decision) = self.decisions.get(&key) {
             return decision;
         }
         let mut asker = match Asker::new(self.rules(), subject) {
@@ -258,7 +259,7 @@ impl PolicySnapshot {
         let decision = Arc::new(asker.decide(known));
         // What failed may have failed before the policies that read the time were reached.
         if !asker.reads_time && decision.undecided.is_none() {
-            self.cache.insert(key, decision.clone());
+            self.decisions.insert(key, decision.clone(), 1);
         }
         decision
     }
@@ -272,9 +273,15 @@ impl PolicySnapshot {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn cached(&self) -> usize {
-        self.cache.len()
+    /// The same snapshot, whose looked-up decisions are counted here.
+    #[must_use]
+    pub fn counted_by(self, lookups: Arc<Lookups>) -> PolicySnapshot {
+        PolicySnapshot { decisions: self.decisions.counted_by(lookups), ..self }
+    }
+
+    /// How its memory of decisions is used.
+    pub fn decisions(&self) -> CacheUse {
+        self.decisions.usage("decisions", false)
     }
 }
 

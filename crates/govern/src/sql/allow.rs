@@ -10,7 +10,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::{AsOf, Defaults, ExplainKind, Setting, Statement, StatementKind, UTC, Written, as_of, expansion, show};
+use super::{
+    AsOf, Defaults, ExplainKind, Setting, Source, Statement, StatementKind, UTC, Written, as_of, expansion, show,
+};
 use crate::error::GovernError;
 use crate::plan::TABLE_FUNCTIONS;
 
@@ -29,6 +31,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
                 written,
                 subject: None,
                 defaults: Defaults::default(),
+                source: Source::default(),
             })
         }
         Ast::Set(set) => {
@@ -39,6 +42,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
                 written: Written { prefix: "", statement: Arc::new(statement) },
                 subject: None,
                 defaults: Defaults::default(),
+                source: Source::default(),
             })
         }
         Ast::ShowTables { .. }
@@ -83,6 +87,7 @@ pub(super) fn explain(explain: ExplainStatement) -> Result<Statement, GovernErro
         written,
         subject: None,
         defaults: Defaults::default(),
+        source: Source::default(),
     })
 }
 
@@ -96,6 +101,7 @@ pub(super) fn explain_access(statement: DfStatement) -> Result<Statement, Govern
         written,
         subject: None,
         defaults: Defaults::default(),
+        source: Source::default(),
     };
     if statement.versions().is_empty() {
         return Ok(statement);

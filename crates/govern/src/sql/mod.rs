@@ -4,6 +4,7 @@ mod allow;
 mod as_of;
 mod bounds;
 mod expansion;
+mod known;
 mod redact;
 mod session;
 mod show;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::sql::parser::{DFParserBuilder, Statement as DfStatement};
 use datafusion::sql::sqlparser::ast;
@@ -26,6 +27,7 @@ use crate::stack::deep;
 
 pub use as_of::AsOf;
 pub use bounds::ParseLimits;
+pub use known::Statements;
 pub use redact::REDACTED;
 pub use session::{Defaults, UTC};
 
@@ -40,7 +42,29 @@ pub struct Statement {
     /// A table that must exist for the statement to mean anything.
     subject: Option<ast::ObjectName>,
     defaults: Defaults,
+    source: Source,
 }
+
+/// What a statement was parsed from. With what its session says it is all that is in the statement.
+#[derive(Debug, Clone, Default)]
+struct Source {
+    text: Arc<str>,
+    /// Bytes of the statement, by estimate.
+    weight: usize,
+    /// Its text without literals, once that was asked for.
+    redacted: Arc<OnceLock<String>>,
+}
+
+impl Source {
+    fn new(text: &str, tokens: usize) -> Source {
+        Source { text: text.into(), weight: WEIGHT + tokens * TOKEN + text.len() * TEXTS, redacted: Arc::default() }
+    }
+}
+
+/// What a statement weighs, each of its tokens, and how often it holds its text.
+const WEIGHT: usize = 1_000;
+const TOKEN: usize = 400;
+const TEXTS: usize = 4;
 
 /// A statement, and the words before it.
 #[derive(Debug, Clone)]
@@ -131,7 +155,9 @@ pub fn parse(sql: &str, limits: &ParseLimits) -> Result<Statement, GovernError> 
 /// What is wrong with the statement, or that it is not served.
 pub fn parse_in(sql: &str, limits: &ParseLimits, defaults: &Defaults) -> Result<Statement, GovernError> {
     let tokens = bounds::tokens(sql, limits)?;
-    deep(|| parse_tokens(tokens, limits, defaults))
+    let source = Source::new(sql, tokens.len());
+    let statement = deep(|| parse_tokens(tokens, limits, defaults))?;
+    Ok(Statement { source, ..statement })
 }
 
 fn parse_tokens(
@@ -188,7 +214,23 @@ impl Statement {
 
     /// The statement without its literals: each is a `?`. Made from the syntax tree, checked on the text.
     pub fn redacted(&self) -> String {
-        deep(|| redact::redacted(self.written.statement.as_ref(), self.written.prefix))
+        let redacted = || deep(|| redact::redacted(self.written.statement.as_ref(), self.written.prefix));
+        self.source.redacted.get_or_init(redacted).clone()
+    }
+
+    /// The statement as it came.
+    pub(crate) fn text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// What its session says of names and times.
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
+    /// What it takes to remember it, in bytes, by estimate.
+    pub(crate) fn weight(&self) -> usize {
+        self.source.weight
     }
 
     /// Names after FROM and JOIN as they were written, sorted, each once: names of common table expressions included.

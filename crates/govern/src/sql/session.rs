@@ -12,7 +12,7 @@ use super::show;
 pub const UTC: &str = "+00:00";
 
 /// What holds for a statement where it does not say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Defaults {
     /// The time zone of times without one, an IANA name or an offset.
     pub time_zone: Arc<str>,

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::bounds::DIALECT;
-use super::{Defaults, Statement, StatementKind, Written, allow};
+use super::{Defaults, Source, Statement, StatementKind, Written, allow};
 use crate::error::GovernError;
 
 pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement, GovernError> {
@@ -52,6 +52,7 @@ pub(super) fn statement(statement: Ast, defaults: &Defaults) -> Result<Statement
         written: Written { prefix: "", statement: Arc::new(statement) },
         subject,
         defaults: Defaults::default(),
+        source: Source::default(),
     })
 }
 

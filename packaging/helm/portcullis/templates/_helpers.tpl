@@ -37,9 +37,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- range .Values.secrets.accepted }}{{ $accepted = append $accepted (dict "file" (printf "/run/secrets/portcullis/%s" .)) }}{{ end }}
 {{- $listen := dict "flight" "0.0.0.0:32010" "http" "0.0.0.0:32011" }}
 {{- if .Values.secrets.tls }}{{ $_ := merge $listen (dict "tls_certificate" "/run/secrets/portcullis-tls/tls.crt" "tls_key" "/run/secrets/portcullis-tls/tls.key") }}{{ end }}
+{{- $identity := dict "users" "/srv/mesh/users.yaml" }}
+{{- if .Values.page.host }}{{ $_ := set $identity "page" (dict "url" (printf "https://%s" .Values.page.host)) }}{{ end }}
 {{- $ours := dict
       "listen" $listen
-      "identity" (dict "users" "/srv/mesh/users.yaml")
+      "identity" $identity
       "limits" (dict "drain" (printf "%ds" (int .Values.drainSeconds)) "spill" (printf "%d GiB" (int .Values.spill.gibibytes)) "spill_dir" "/var/spill/portcullis")
       "audit" (dict "dir" "/var/lib/portcullis/audit")
       "secrets" (dict "signing_key" (dict "file" "/run/secrets/portcullis/signing.key") "mask_key" (dict "file" "/run/secrets/portcullis/mask.key") "accepted_keys" $accepted "keys_dir" "/var/lib/portcullis/keys")

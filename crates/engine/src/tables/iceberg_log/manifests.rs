@@ -9,11 +9,12 @@ use iceberg::table::Table;
 use iceberg::{Runtime, TableIdent};
 
 use super::{IcebergTable, storage};
+use crate::tables::cache::Counted;
 use crate::tables::fault::Fault;
 use crate::tables::store::TableRoot;
 
 /// Manifests by store and path; they never change.
-pub(in crate::tables) type ManifestCache = moka::future::Cache<String, Arc<Manifest>>;
+pub(in crate::tables) type ManifestCache = Counted<String, Arc<Manifest>>;
 
 const AT_ONCE: usize = 8;
 
