@@ -49,7 +49,11 @@ fn a_refused_query_is_named_as_the_journal_does() {
         let recorded = portcullis_audit::search(&journal, &search).unwrap().flatten().next().unwrap();
         assert_eq!((recorded.begin.principal.as_str(), recorded.status), ("frida", EntryStatus::Error));
         let described = failure(served(), &token, "SELECT nothing").await;
-        assert!(described.metadata().get("x-portcullis-query-id").is_none(), "what was not to be run has no record");
+        let id = described.metadata().get("x-portcullis-query-id").unwrap().to_str().unwrap().to_owned();
+        let search = Query { text: Some(id), ..Query::default() };
+        let recorded: Vec<_> = portcullis_audit::search(&journal, &search).unwrap().flatten().collect();
+        let outcomes: Vec<_> = recorded.iter().map(|entry| (entry.begin.principal.as_str(), entry.status)).collect();
+        assert_eq!(outcomes, [("frida", EntryStatus::Error)], "what is refused when it is described has a record, too");
     });
 }
 
@@ -133,7 +137,8 @@ fn large_headers_pass_and_oversized_statements_are_refused() {
         let status = failure(served(), &token, &format!("SELECT '{}'", "x".repeat(1 << 20))).await;
         assert_eq!(status.code(), Code::ResourceExhausted);
         let message = "statement of 1048585 bytes exceeds the limit of 262144 bytes; shorten it or bind parameters";
-        assert_eq!(status.message(), message);
+        let id = status.metadata().get("x-portcullis-query-id").unwrap().to_str().unwrap();
+        assert_eq!(status.message(), format!("{message} (query {id})"));
     });
 }
 
