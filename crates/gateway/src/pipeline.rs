@@ -16,7 +16,7 @@ use futures::{StreamExt, stream};
 use portcullis_audit::{Begin, Decision as Decided, Outcome, Status};
 use portcullis_engine::{Stopwatch, stages};
 use portcullis_govern::schema::explain_schema;
-use portcullis_govern::sql::Setting;
+use portcullis_govern::sql::{Setting, without_quoted_names};
 use portcullis_govern::{Decision, ExplainKind, GovernedPlan, Subject, notices};
 use uuid::Uuid;
 
@@ -266,6 +266,9 @@ impl<'a> Query<'a> {
     /// The record comes first; if it cannot be written, that is the error, and the journal's fault is known.
     async fn refuse_as<T>(mut self, decision: Decided, error: GatewayError) -> Result<T, GatewayError> {
         self.record.decision = decision;
+        if decision == Decided::Error {
+            self.record.statement = without_quoted_names(&self.record.statement);
+        }
         let id = self.record.query_id.clone();
         let entry = self.gateway.journal().begin(self.record).await?;
         let denied = matches!(decision, Decided::Denied | Decided::Undecided);

@@ -28,7 +28,7 @@ use crate::stack::deep;
 pub use as_of::AsOf;
 pub use bounds::ParseLimits;
 pub use known::Statements;
-pub use redact::REDACTED;
+pub use redact::{REDACTED, without_quoted_names};
 pub use session::{Defaults, UTC};
 
 /// One statement that may be planned. Made by [`parse`] only.

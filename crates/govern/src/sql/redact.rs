@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, Ident, Select, Value, ValueWithSpan, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, Whitespace, Word};
 
 use super::bounds::DIALECT;
 
@@ -15,7 +15,12 @@ pub const REDACTED: &str = "<redacted>";
 pub(super) fn redacted(statement: &ast::Statement, prefix: &str) -> String {
     let mut statement = statement.clone();
     let _: ControlFlow<()> = statement.visit(&mut Literals);
-    scrub(&format!("{prefix}{statement}")).unwrap_or_else(|| REDACTED.to_string())
+    scrub(&format!("{prefix}{statement}"), |_| true).unwrap_or_else(|| REDACTED.to_string())
+}
+
+/// A redacted statement without its names in quotes. Where a statement is wrong, such a name may be a value in the wrong quotes: `email = "a@b.c"`.
+pub fn without_quoted_names(redacted: &str) -> String {
+    scrub(redacted, |word| word.quote_style.is_none()).unwrap_or_else(|| REDACTED.to_string())
 }
 
 struct Literals;
@@ -50,8 +55,8 @@ fn quoted(name: &mut Ident) {
     }
 }
 
-/// The text with `?` for every token that may hold a value; `None` if it is not SQL.
-fn scrub(text: &str) -> Option<String> {
+/// The text with `?` for every token that may hold a value, and for words that are not kept; `None` if it is not SQL.
+fn scrub(text: &str, keeps: impl Fn(&Word) -> bool) -> Option<String> {
     let tokens = Tokenizer::new(&DIALECT, text).tokenize().ok()?;
     let mut kept = String::with_capacity(text.len());
     for token in tokens {
@@ -59,7 +64,9 @@ fn scrub(text: &str) -> Option<String> {
             Token::Whitespace(Whitespace::Space | Whitespace::Newline | Whitespace::Tab) => kept.push(' '),
             Token::Whitespace(_) | Token::EOF => {}
             Token::Placeholder(name) if is_parameter(&name) => kept.push_str(&name),
-            Token::Word(word) if word.quote_style.is_none_or(|quote| quote != '\'') => kept.push_str(&word.to_string()),
+            Token::Word(word) if word.quote_style.is_none_or(|quote| quote != '\'') && keeps(&word) => {
+                kept.push_str(&word.to_string());
+            }
             token if is_symbol(&token) => kept.push_str(&token.to_string()),
             _ => kept.push('?'),
         }

@@ -200,6 +200,17 @@ fn no_literal_survives_redaction() {
 }
 
 #[test]
+fn names_in_quotes_may_be_values_in_a_statement_that_is_wrong() {
+    let hidden = |sql: &str| without_quoted_names(&parsed(sql).redacted());
+    assert_eq!(
+        hidden("SELECT a FROM t WHERE b = \"s3cr3t\" AND c = 's3cr3t'"),
+        "SELECT a FROM t WHERE b = ? AND c = ?"
+    );
+    assert_eq!(hidden("SELECT \"s3c\"\"r3t\".x FROM `s3cr3t`.t AS \"s3cr3t\""), "SELECT ?.x FROM ?.t AS ?");
+    assert_eq!(without_quoted_names(REDACTED), REDACTED);
+}
+
+#[test]
 fn parameters_are_numbered_in_the_order_of_the_text() {
     check("SELECT ? FROM t WHERE a = ? LIMIT ?", "query | SELECT $1 FROM t WHERE a = $2 LIMIT $3");
     check("FROM t SELECT ?", "query | FROM t SELECT $1");
