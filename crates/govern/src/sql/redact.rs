@@ -65,13 +65,24 @@ fn scrub(text: &str, keeps: impl Fn(&Word) -> bool) -> Option<String> {
             Token::Whitespace(_) | Token::EOF => {}
             Token::Placeholder(name) if is_parameter(&name) => kept.push_str(&name),
             Token::Word(word) if word.quote_style.is_none_or(|quote| quote != '\'') && keeps(&word) => {
-                kept.push_str(&word.to_string());
+                kept.push_str(&written(&word));
             }
             token if is_symbol(&token) => kept.push_str(&token.to_string()),
             _ => kept.push('?'),
         }
     }
     Some(kept)
+}
+
+/// A word as it is read again: quotes within quotes are doubled.
+fn written(word: &Word) -> String {
+    match word.quote_style {
+        Some(quote) if quote != '[' => {
+            let doubled = word.value.replace(quote, &format!("{quote}{quote}"));
+            format!("{quote}{doubled}{quote}")
+        }
+        _ => word.to_string(),
+    }
 }
 
 fn is_parameter(name: &str) -> bool {
