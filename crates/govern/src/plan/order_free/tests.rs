@@ -243,3 +243,11 @@ fn every_aggregate_is_the_same_in_any_order_or_said_not_to_be() {
         assert!(functions().aggregate.contains_key(name), "{name}");
     }
 }
+
+/// The functions that statements call are these, by every name that they have.
+#[test]
+fn statements_call_the_aggregates_that_have_no_order() {
+    for name in ["sum", "avg", "mean", "min", "max"] {
+        assert!(functions().aggregate[name].inner().is::<super::OrderFree>(), "{name}");
+    }
+}
