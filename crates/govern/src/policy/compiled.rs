@@ -9,6 +9,7 @@ use portcullis_contract::{Field, Masking};
 use super::cedar_schema::{PolicyTable, column_tags};
 use super::decision::Disclosure;
 use super::entities::{self, EntityData, Reason};
+use super::partial::Rows;
 
 /// A table with its entities, made once for each snapshot.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct CompiledTable {
     pub(super) kinds: Kinds,
     /// The table, its domain and a column of each kind, as the schema accepts them: made when they are first asked for.
     accepted: OnceLock<Result<Entities, Reason>>,
+    rows: OnceLock<Result<Rows, Reason>>,
     /// The table, its domain and its columns.
     pub(super) scope: HashSet<EntityUid>,
 }
@@ -33,7 +35,15 @@ impl CompiledTable {
         let columns = fields.iter().map(|f| entities::column(&policy_table, f)).collect::<Result<Vec<_>, _>>()?;
         let scope = entities.iter().chain(&columns).map(|e| e.uid.clone()).collect();
         let kinds = Kinds::of(fields, |_| false);
-        Ok(CompiledTable { policy_table, entities, columns, kinds, accepted: OnceLock::new(), scope })
+        Ok(CompiledTable {
+            policy_table,
+            entities,
+            columns,
+            kinds,
+            accepted: OnceLock::new(),
+            rows: OnceLock::new(),
+            scope,
+        })
     }
 
     /// The table, its domain and the first column of each kind.
@@ -44,6 +54,12 @@ impl CompiledTable {
     pub(super) fn accepted(&self, schema: &Schema) -> Result<&Entities, Reason> {
         let accept = || accepted(self.described(&self.kinds), schema);
         self.accepted.get_or_init(accept).as_ref().map_err(Clone::clone)
+    }
+
+    /// Its rows, made when they are first asked for.
+    pub(super) fn rows(&self, schema: &Schema) -> Result<&Rows, Reason> {
+        let make = || Rows::new(&self.policy_table.row_type, &self.entities, schema);
+        self.rows.get_or_init(make).as_ref().map_err(Clone::clone)
     }
 }
 

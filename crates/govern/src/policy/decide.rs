@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use cedar_policy::pst::Expr as Cedar;
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request, Schema,
+    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, EntityUid, PolicySet, Request,
+    RestrictedExpression, Schema,
 };
 use datafusion::logical_expr::Expr;
 use portcullis_contract::{Aggregation, Field, Table};
@@ -42,6 +43,7 @@ pub(crate) struct Asker<'a> {
     /// The domains that the credential is good for; None: all.
     scope: Option<HashSet<EntityUid>>,
     entities: Vec<EntityData>,
+    now: RestrictedExpression,
     context: Context,
     /// Whether the schema knows such a context.
     checked: bool,
@@ -65,13 +67,17 @@ impl<'a> Asker<'a> {
         let groups = rules.vocabulary.memberships(&subject.principal.groups);
         let domains = subject.context.domains.as_ref();
         let domains = domains.map(|names| names.iter().map(|name| entities::uid("Domain", name)).collect());
+        let policies = rules.policies.iter().filter(|policy| policy.covers_principal(&user.uid, &groups));
+        let policies: Vec<&IndexedPolicy> = policies.collect();
+        let now = entities::now(subject, policies.iter().any(|policy| policy.reads.time))?;
         Ok(Asker {
             scope: domains.transpose()?,
-            policies: rules.policies.iter().filter(|policy| policy.covers_principal(&user.uid, &groups)).collect(),
+            policies,
             uid: user.uid.clone(),
             groups,
             subject,
-            context: entities::context(subject, rules.vocabulary, false)?,
+            context: entities::context(subject, rules.vocabulary, false, now.clone())?,
+            now,
             entities,
             rules,
             checked: false,
@@ -159,7 +165,7 @@ impl<'a> Asker<'a> {
 
     /// From now on the glass is broken.
     fn broken(&mut self) -> Result<(), Reason> {
-        self.context = entities::context(self.subject, self.rules.vocabulary, true)?;
+        self.context = entities::context(self.subject, self.rules.vocabulary, true, self.now.clone())?;
         self.checked = false;
         Ok(())
     }
@@ -290,10 +296,8 @@ impl<'a> Asker<'a> {
         let slice = self.slice("readRow", &table.policy_table.row_type, &ancestors)?;
         // The principal comes first, and says itself which groups it is in.
         let about = if slice.reads_groups() { self.entities.len() } else { 1 };
-        let known = self.entities.iter().take(about).chain(&table.entities);
-        let row_type = &table.policy_table.row_type;
-        let context = self.context.clone();
-        let left = residuals(&slice.set, self.rules.schema, &self.uid, context, row_type, known, ancestors)?;
+        let (schema, who) = (self.rules.schema, self.entities.iter().take(about));
+        let left = residuals(&slice.set, schema, &self.uid, self.context.clone(), who, table.rows(schema)?)?;
         combine_with(left, &table.policy_table, translate)
     }
 

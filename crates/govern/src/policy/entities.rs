@@ -85,11 +85,26 @@ pub(crate) fn principal(subject: &Subject, vocabulary: &Vocabulary) -> Result<Ve
     Ok(entities)
 }
 
+/// An instant for policies that do not look at it: the schema wants one.
+static UNREAD: LazyLock<Value> = LazyLock::new(|| Value::new_datetime("1970-01-01"));
+
+/// The request's instant. `is_read`: whether any policy in question reads it; a value takes long to make.
+pub(crate) fn now(subject: &Subject, is_read: bool) -> Result<Value, Reason> {
+    let now = timestamp_ms_to_datetime(subject.context.now_ms).ok_or("the clock shows no date")?;
+    if !is_read {
+        return Ok(UNREAD.clone());
+    }
+    Ok(Value::new_datetime(now.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
+}
+
 /// The request's circumstances.
-pub(crate) fn context(subject: &Subject, vocabulary: &Vocabulary, breaks_glass: bool) -> Result<Context, Reason> {
+pub(crate) fn context(
+    subject: &Subject,
+    vocabulary: &Vocabulary,
+    breaks_glass: bool,
+    now: Value,
+) -> Result<Context, Reason> {
     let context = &subject.context;
-    let now = timestamp_ms_to_datetime(context.now_ms).ok_or("the clock shows no date")?;
-    let now = Value::new_datetime(now.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string());
     let mut pairs = vec![
         ("now".to_owned(), now),
         ("authentication".to_owned(), Value::new_string(context.authentication.clone())),

@@ -3,12 +3,9 @@
 //! The row is an entity with a known type, id and ancestors and unknown attributes; everything else is concrete. What
 //! remains of a policy then speaks of the row's attributes only.
 
-use std::collections::HashSet;
-
 use cedar_policy::pst::{Clause, Expr as Cedar};
 use cedar_policy::{
-    Context, Effect, EntityId, EntityTypeName, EntityUid, PartialEntities, PartialEntity, PartialEntityUid,
-    PartialRequest, PolicySet, Schema,
+    Context, Effect, EntityUid, PartialEntities, PartialEntity, PartialEntityUid, PartialRequest, PolicySet, Schema,
 };
 
 use super::entities::{EntityData, Reason, uid};
@@ -25,33 +22,53 @@ pub(crate) struct Residuals {
     pub(crate) open: Vec<(String, Effect, Cedar)>,
 }
 
-/// Evaluates row policies as far as principal, context and table go.
+/// The rows of a table as partial evaluation sees them, and what they are in: the same for all who ask.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    any: EntityUid,
+    /// A row of which only type, id and ancestors are known, and what is known beside it.
+    entities: Vec<PartialEntity>,
+}
+
+impl Rows {
+    /// `beside`: the table and its domain.
+    pub(crate) fn new(row_type: &str, beside: &[EntityData], schema: &Schema) -> Result<Self, Reason> {
+        let any = uid(row_type, ANY_ROW)?;
+        let ancestors = beside.iter().map(|entity| entity.uid.clone()).collect();
+        let row = PartialEntity::new(any.clone(), None, Some(ancestors), Some(Default::default()), schema);
+        let mut entities = vec![row.map_err(|e| e.to_string())?];
+        for data in beside {
+            entities.push(known(data, schema)?);
+        }
+        Ok(Rows { any, entities })
+    }
+}
+
+/// An entity of which everything is known.
+fn known(data: &EntityData, schema: &Schema) -> Result<PartialEntity, Reason> {
+    let attributes = data.attributes.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect();
+    let ancestors = Some(data.ancestors.clone());
+    let entity = PartialEntity::new(data.uid.clone(), Some(attributes), ancestors, Some(Default::default()), schema);
+    entity.map_err(|e| e.to_string())
+}
+
+/// Evaluates row policies as far as principal, context and table go. `who`: the principal, and the groups that policies speak of.
 pub(crate) fn residuals<'e>(
     policies: &PolicySet,
     schema: &Schema,
     principal: &EntityUid,
     context: Context,
-    row_type: &str,
-    known: impl Iterator<Item = &'e EntityData>,
-    row_ancestors: HashSet<EntityUid>,
+    who: impl Iterator<Item = &'e EntityData>,
+    rows: &Rows,
 ) -> Result<Residuals, Reason> {
     let text = |e: &dyn std::fmt::Display| e.to_string();
-    let row_type_name: EntityTypeName = row_type.parse().map_err(|e| text(&e))?;
-    let mut entities = Vec::new();
-    for data in known {
-        let attributes = data.attributes.iter().map(|(k, v)| (k.as_str().into(), v.clone())).collect();
-        let ancestors = Some(data.ancestors.clone());
-        let tags = Some(Default::default());
-        let entity = PartialEntity::new(data.uid.clone(), Some(attributes), ancestors, tags, schema);
-        entities.push(entity.map_err(|e| text(&e))?);
-    }
-    let row = PartialEntity::new(uid(row_type, ANY_ROW)?, None, Some(row_ancestors), Some(Default::default()), schema);
-    entities.push(row.map_err(|e| text(&e))?);
+    let mut entities = who.map(|data| known(data, schema)).collect::<Result<Vec<_>, _>>()?;
+    entities.extend(rows.entities.iter().cloned());
     let entities = PartialEntities::from_partial_entities(entities, schema).map_err(|e| text(&e))?;
     let request = PartialRequest::new(
         PartialEntityUid::from_concrete(principal.clone()),
         uid("Action", "readRow")?,
-        PartialEntityUid::new(row_type_name, Some(EntityId::new(ANY_ROW))),
+        PartialEntityUid::from_concrete(rows.any.clone()),
         Some(context),
         schema,
     )

@@ -33,6 +33,9 @@ fn what_reads_the_time_is_not_kept() {
     for condition in [
         "context.now < datetime(\"2026-01-01T00:00:01Z\")",
         "context has purpose || context.now < datetime(\"2026-01-01T00:00:01Z\")",
+        "(if context has purpose then context else context).now < datetime(\"2026-01-01T00:00:01Z\")",
+        "{circumstances: context}.circumstances.now < datetime(\"2026-01-01T00:00:01Z\")",
+        "context[\"now\"] < datetime(\"2026-01-01T00:00:01Z\")",
     ] {
         let snapshot = compile(&(QUERY.to_owned() + &row_policy("p", "permit", condition)));
         assert_eq!(filter(&snapshot, &ana()).text(), "all rows");

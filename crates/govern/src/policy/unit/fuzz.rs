@@ -6,7 +6,9 @@ mod generate;
 mod rows;
 
 use cedar_policy::pst::{BinaryOp, Expr as Cedar, UnaryOp};
-use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, PolicySet, Request, Schema, Validator};
+use cedar_policy::{
+    AuthorizationError, Authorizer, Context, Decision, Effect, Entities, PolicySet, Request, Schema, Validator,
+};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -120,13 +122,19 @@ impl World {
         Ok(())
     }
 
+    fn context(&self) -> Context {
+        let now = entities::now(&self.subject, true).unwrap();
+        entities::context(&self.subject, &self.vocabulary, self.breaks_glass, now).unwrap()
+    }
+
     /// What the row filter keeps.
     fn filtered(&self, set: &PolicySet, translate: Translate) -> Result<Vec<bool>, String> {
         let uid = self.known[0].uid.clone();
-        let context = entities::context(&self.subject, &self.vocabulary, self.breaks_glass).unwrap();
-        let ancestors = entities::table(&self.table).unwrap().into_iter().map(|e| e.uid).collect();
-        let row_type = &self.table.row_type;
-        let left = match partial::residuals(set, &self.schema, &uid, context, row_type, self.known.iter(), ancestors) {
+        let context = self.context();
+        let beside = entities::table(&self.table).unwrap();
+        let rows = partial::Rows::new(&self.table.row_type, &beside, &self.schema)?;
+        let who = self.known.iter().filter(|entity| beside.iter().all(|other| other.uid != entity.uid));
+        let left = match partial::residuals(set, &self.schema, &uid, context, who, &rows) {
             Ok(left) => left,
             // Undecided: nothing is shown.
             Err(reason) if reason.contains("cannot be evaluated") => return Ok(vec![false; self.rows.len()]),
@@ -147,7 +155,7 @@ impl World {
     fn authorized(&self, set: &PolicySet, tally: &mut Tally) -> Vec<bool> {
         let action = entities::uid("Action", "readRow").unwrap();
         let row = entities::uid(&self.table.row_type, rows::ROW_ID).unwrap();
-        let context = entities::context(&self.subject, &self.vocabulary, self.breaks_glass).unwrap();
+        let context = self.context();
         let request = Request::new(self.known[0].uid.clone(), action, row, context, None).unwrap();
         let authorizer = Authorizer::new();
         let decide = |entities: &Entities| {
