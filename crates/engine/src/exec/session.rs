@@ -73,7 +73,6 @@ fn template(limits: &EngineLimits, runtime: Arc<RuntimeEnv>) -> SessionState {
         .with_create_default_catalog_and_schema(false)
         .with_extension(Arc::new(LogValues(limits.log_values)));
     let options = config.options_mut();
-    options.execution.parquet.pushdown_filters = true;
     // Costs more than it gives: predicates come in a good order.
     options.execution.parquet.reorder_filters = false;
     // The check refuses valid statements: physical expressions are nullable where logical ones are not (apache/datafusion#23844, #24096).

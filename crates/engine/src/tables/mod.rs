@@ -14,6 +14,7 @@ mod deletes;
 mod delta_log;
 mod fault;
 mod iceberg_log;
+mod late;
 mod lent;
 mod lineage;
 pub(crate) mod named;

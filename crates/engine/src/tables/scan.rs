@@ -114,7 +114,6 @@ impl Scan<'_> {
         let source: Arc<dyn FileSource> = Arc::new(
             ParquetSource::new(schema)
                 .with_table_parquet_options(options)
-                .with_pushdown_filters(true)
                 .with_parquet_file_reader_factory(Arc::new(readers)),
         );
         let config = FileScanConfigBuilder::new(self.root.root.url.clone(), TableSource::wrap(source))

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::Schema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource};
+use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::projection::ProjectionExprs;
@@ -22,6 +22,7 @@ use datafusion_datasource::TableSchema;
 use datafusion_datasource::morsel::Morselizer;
 use object_store::ObjectStore;
 
+use super::late::is_better_above;
 use super::named::Naming;
 
 /// A Parquet source whose files carry deletes and whose columns are found by identity.
@@ -47,6 +48,14 @@ fn touches_nested(filter: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<boo
         Ok(if nested { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(nested)
+}
+
+/// The source, evaluating its conditions while it reads pages.
+fn while_reading(source: &Arc<dyn FileSource>) -> Arc<dyn FileSource> {
+    match source.downcast_ref::<ParquetSource>() {
+        Some(parquet) => Arc::new(parquet.clone().with_pushdown_filters(true)),
+        None => Arc::clone(source),
+    }
 }
 
 impl FileSource for TableSource {
@@ -108,8 +117,15 @@ impl FileSource for TableSource {
         let schema = self.inner.table_schema().table_schema();
         let refused = filters.iter().map(|filter| touches_nested(filter, schema)).collect::<Result<Vec<_>>>()?;
         let offered = filters.iter().zip(&refused).filter(|(_, refused)| !**refused);
-        let offered = offered.map(|(filter, _)| Arc::clone(filter)).collect();
-        let answer = self.inner.try_pushdown_filters(offered, config)?;
+        let offered: Vec<_> = offered.map(|(filter, _)| Arc::clone(filter)).collect();
+        let read = self.inner.projection().map(ProjectionExprs::column_indices);
+        let read = read.unwrap_or_else(|| (0..schema.fields().len()).collect());
+        // What stays above is still what row groups and pages are pruned by.
+        let inner = match is_better_above(&offered, &read, schema)? {
+            true => Arc::clone(&self.inner),
+            false => while_reading(&self.inner),
+        };
+        let answer = inner.try_pushdown_filters(offered, config)?;
         let mut answers = answer.filters.into_iter();
         let filters = refused
             .into_iter()
