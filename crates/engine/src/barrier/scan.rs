@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, ExprSchemable, lit};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
@@ -21,6 +21,14 @@ pub struct ScanColumn {
 }
 
 impl ScanColumn {
+    /// The NULL that is shown of every row; `None` where what is shown hangs on the row.
+    pub(crate) fn null(&self) -> Option<&ScalarValue> {
+        match &self.expr {
+            Expr::Literal(value, _) if value.is_null() => Some(value),
+            _ => None,
+        }
+    }
+
     /// The base column that is shown as it is; `None` where a mask stands before it.
     pub fn clear(&self) -> Option<&str> {
         match &self.expr {

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -81,6 +82,17 @@ impl ScalarUDFImpl for MaskFunction {
         match args.arg_fields {
             [field] => Ok(Arc::new(Field::new(self.name, field.data_type().clone(), true))),
             _ => internal_err!("`{}` takes one column", self.name),
+        }
+    }
+
+    /// NULL is what it is whatever the column has: optimisers go by that.
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        match (self.level, args.as_slice()) {
+            (Disclosure::Null, [column]) => {
+                let null = ScalarValue::try_from(&info.get_data_type(column)?)?;
+                Ok(ExprSimplifyResult::Simplified(Expr::Literal(null, None)))
+            }
+            _ => Ok(ExprSimplifyResult::Original(args)),
         }
     }
 
