@@ -9,13 +9,14 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::Stream;
 use portcullis_audit::{OpenEntry, Outcome, Status};
-use portcullis_engine::{Stage, Stopwatch, stages};
+use portcullis_engine::{Operators, Stage, Stopwatch, stages};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
+use crate::limits::OwnLimits;
 use crate::metrics::{Ended, Metrics};
 use crate::trace::TraceParent;
 use crate::turns::{self, Turn};
@@ -39,22 +40,20 @@ pub(crate) struct Start {
     pub ended: watch::Receiver<bool>,
     /// The caller's span.
     pub trace: Option<TraceParent>,
+    /// What runs behind the batches.
+    pub operators: Option<Operators>,
 }
 
 impl Start {
-    /// Rows that nothing revokes, bounded as configured.
-    pub(crate) fn new(gateway: &Gateway, schema: SchemaRef, batches: Batches, turn: Turn) -> Start {
-        let limits = &gateway.config().limits;
-        let bounds = Bounds {
-            time: limits.query_time.duration(),
-            client_wait: limits.client_wait.duration(),
-            bytes: limits.bytes.map(|size| size.bytes()),
-        };
+    /// Rows that nothing revokes, within these limits.
+    pub(crate) fn new(gateway: &Gateway, limits: &OwnLimits, schema: SchemaRef, batches: Batches, turn: Turn) -> Start {
+        let bounds = Bounds { time: limits.query_time, client_wait: limits.client_wait, bytes: limits.bytes };
         let revoked = Box::pin(std::future::pending());
         let metrics = Arc::clone(gateway.metrics());
         let (notices, domains) = (Vec::new(), Vec::new());
         let ended = gateway.ended();
-        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace: None }
+        let (trace, operators) = (None, None);
+        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace, operators }
     }
 }
 
@@ -132,6 +131,7 @@ struct Open {
     domains: Vec<String>,
     began: Instant,
     trace: Option<TraceParent>,
+    operators: Option<Operators>,
     _turn: Turn,
 }
 
@@ -139,11 +139,13 @@ impl QueryStream {
     /// A stream whose audit entry is on the disk; there is no other way to make one. Must be called within a Tokio
     /// runtime.
     pub(crate) fn new(start: Start, entry: OpenEntry) -> QueryStream {
-        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace } = start;
+        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace, operators } =
+            start;
         let query_id = entry.query_id().to_owned();
         let began = Instant::now();
         let (clock, stages) = (Stopwatch::start(), stages());
-        let open = Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, trace, _turn: turn });
+        let open =
+            Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, trace, operators, _turn: turn });
         let running = Arc::new(Mutex::new(Running {
             query_id: query_id.clone(),
             batches,
@@ -182,11 +184,21 @@ impl QueryStream {
 
 impl Running {
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, mut clock, mut stages, domains, began, trace, .. }) = self.open.take() {
+        if let Some(open) = self.open.take() {
+            let Open { entry, rows, bytes, mut clock, mut stages, domains, began, trace, operators, .. } = open;
             stages.push(clock.stage("execute"));
             self.metrics.took(began.elapsed());
             self.metrics.used(&domains, rows, bytes, began.elapsed());
-            self.metrics.ended(Ended { query_id: &self.query_id, status, error, rows, bytes, stages, trace });
+            self.metrics.ended(Ended {
+                query_id: &self.query_id,
+                status,
+                error,
+                rows,
+                bytes,
+                stages,
+                trace,
+                operators,
+            });
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });

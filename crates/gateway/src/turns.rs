@@ -1,5 +1,6 @@
 //! Who may run now: so many queries at once, of all, of each principal and of each group; so many that wait, for so long.
 //! It is fair by principal: of those that wait and may run, the one whose principal has the fewest running comes first.
+//! While the process has too little memory left, nobody is let in but one alone: then the memory is nobody's to give back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::Limits;
 use crate::error::{ErrorKind, GatewayError};
+use crate::limits::OwnLimits;
+use crate::memory::Memory;
 
 /// The longest that a client is told to wait before it comes again.
 const LONGEST_HINT: u64 = 30;
@@ -20,6 +23,7 @@ pub(crate) struct Turns {
 
 struct Shared {
     bounds: Bounds,
+    memory: Memory,
     state: Mutex<State>,
     /// Told when the last one has gone.
     idle: Notify,
@@ -27,11 +31,8 @@ struct Shared {
 
 struct Bounds {
     all: u32,
-    principal: u32,
     groups: BTreeMap<String, u32>,
     queue: u32,
-    principal_queue: u32,
-    longest_wait: Duration,
 }
 
 #[derive(Default)]
@@ -54,6 +55,8 @@ struct Who {
     principal: String,
     /// Those of the principal's groups that have a bound.
     groups: Vec<String>,
+    /// How many queries of the principal may run when this one begins.
+    most: u32,
 }
 
 /// The right to run one query, until it is dropped.
@@ -71,33 +74,32 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    pub(crate) fn new(limits: &Limits) -> Turns {
-        let bounds = Bounds {
-            all: limits.concurrent_queries,
-            principal: limits.principal_queries,
-            groups: limits.groups.clone(),
-            queue: limits.queued_queries,
-            principal_queue: limits.principal_queued_queries,
-            longest_wait: limits.queue_wait.duration(),
-        };
-        Turns { shared: Arc::new(Shared { bounds, state: Mutex::default(), idle: Notify::new() }) }
+    pub(crate) fn new(limits: &Limits, memory: Memory) -> Turns {
+        let bounds =
+            Bounds { all: limits.concurrent_queries, groups: limits.groups.clone(), queue: limits.queued_queries };
+        Turns { shared: Arc::new(Shared { bounds, memory, state: Mutex::default(), idle: Notify::new() }) }
     }
 
     /// Waits for a turn. `groups` are all that the principal is a member of, by way of other groups too.
     ///
     /// # Errors
     ///
-    /// `ResourceExhausted` at once if too many wait already, and if none comes in time; `Unavailable` when the gate is closed.
-    pub(crate) async fn take(&self, principal: &str, groups: &BTreeSet<&str>) -> Result<Turn, GatewayError> {
+    /// `ResourceExhausted` at once if too many wait already or memory is short, and if none comes in time; `Unavailable` when the gate is closed.
+    pub(crate) async fn take(
+        &self,
+        principal: &str,
+        groups: &BTreeSet<&str>,
+        own: &OwnLimits,
+    ) -> Result<Turn, GatewayError> {
         let shared = &self.shared;
         let groups = groups.iter().filter(|group| shared.bounds.groups.contains_key(**group));
         let groups = groups.map(|group| (*group).to_owned()).collect();
-        let who = Who { principal: principal.to_owned(), groups };
-        let turn = match shared.ask(who)? {
+        let who = Who { principal: principal.to_owned(), groups, most: own.queries };
+        let turn = match shared.ask(who, own.queued)? {
             Asked::Now(turn) => return Ok(turn),
             Asked::Later(turn) => turn,
         };
-        match tokio::time::timeout(shared.bounds.longest_wait, turn).await {
+        match tokio::time::timeout(own.queue_wait, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(closed()),
             Err(_) => {
@@ -105,6 +107,11 @@ impl Turns {
                 Err(exhausted("queue_wait", "the gateway is busy, and no turn came in time", hint))
             }
         }
+    }
+
+    /// The memory that turns are bounded by.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 
     /// How many run and how many wait.
@@ -150,14 +157,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(self: &Arc<Self>, who: Who) -> Result<Asked, GatewayError> {
+    fn ask(self: &Arc<Self>, who: Who, queued: u32) -> Result<Asked, GatewayError> {
         let mut state = self.lock();
         if state.closed {
             return Err(closed());
         }
-        // Whoever waits and may run has been let in by who went, so nobody is overtaken here.
+        // Memory may have become free since the last one went. Otherwise, whoever waits and may run has been let in by who
+        // went. So nobody is overtaken here.
+        self.let_in_waiting(&mut state);
         if self.may_run(&state, &who) {
             return Ok(Asked::Now(self.let_in(&mut state, who)));
+        }
+        if state.running > 0 && self.memory.is_full() {
+            let hint = self.hint(&state);
+            return Err(exhausted("process_memory", "the gateway has too little memory left", hint));
         }
         state.waiting.retain(|waiting| !waiting.turn.is_closed());
         if state.waiting.len() >= self.bounds.queue as usize {
@@ -165,7 +178,7 @@ impl Shared {
             return Err(exhausted("queue", "too many queries are waiting already", hint));
         }
         let own = state.waiting.iter().filter(|waiting| waiting.who.principal == who.principal).count();
-        if own >= self.bounds.principal_queue as usize {
+        if own >= queued as usize {
             let hint = self.hint(&state);
             return Err(exhausted("principal_queue", "too many of your queries are waiting already", hint));
         }
@@ -180,7 +193,8 @@ impl Shared {
             state.groups.get(group).copied().unwrap_or(0) >= bound
         };
         state.running < self.bounds.all
-            && state.principals.get(&who.principal).copied().unwrap_or(0) < self.bounds.principal
+            && (state.running == 0 || !self.memory.is_full())
+            && state.principals.get(&who.principal).copied().unwrap_or(0) < who.most
             && !who.groups.iter().any(full)
     }
 

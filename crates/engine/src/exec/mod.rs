@@ -12,6 +12,7 @@ mod runner;
 mod session;
 mod spill;
 mod stream;
+mod told;
 mod verify;
 mod visible;
 mod windows;
@@ -19,9 +20,10 @@ mod windows;
 pub(crate) use spill::Retains;
 
 pub use engine::Engine;
-pub use limits::EngineLimits;
+pub use limits::{EngineLimits, QueryLimits};
 pub use runner::Bound;
 pub use stream::{Progress, ScrubbedStream};
+pub use told::{Operator, Operators};
 
 #[cfg(test)]
 mod tests;

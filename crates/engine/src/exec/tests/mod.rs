@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::runner::Shown;
 use super::spill::SpillDir;
-use crate::EngineError;
+use crate::{EngineError, QueryLimits};
 use world::{Source, World};
 
 async fn number(world: &World, sql: &str) -> i64 {
@@ -82,6 +82,38 @@ async fn analyze_counts_visible_rows_and_no_others() {
     assert!(plan.contains("UnionExec") && !plan.contains("rows="), "{plan}");
     let failed = world.prepare_for("SELECT CAST(name AS INT) FROM t", Shown::Counts).await.unwrap().analyze().await;
     assert!(matches!(failed, Err(EngineError::Execution { .. })), "{failed:?}");
+}
+
+/// What runs below a barrier is in no list, and neither is a number of hidden rows.
+#[tokio::test]
+async fn operators_are_told_of_above_the_barrier_only() {
+    let world = World::new(|_| {});
+    let told = async |sql: &str| {
+        let bound = world.prepare(sql).await.unwrap();
+        let operators = bound.operators();
+        let mut rows = bound.execute().unwrap();
+        while let Some(batch) = rows.next().await {
+            batch.unwrap();
+        }
+        operators.told()
+    };
+    // Of ten rows five are hidden.
+    let operators =
+        told("SELECT upper(name) AS name, count(*) FROM t WHERE length(name) > 3 GROUP BY 1 ORDER BY 1").await;
+    let scan = operators.last().unwrap();
+    assert_eq!((scan.name.as_str(), scan.rows), ("GovernedScan", Some(5)), "{operators:?}");
+    assert!(operators.iter().any(|o| o.name == "AggregateExec" && o.busy.is_some()), "{operators:?}");
+    assert_eq!(operators[0].parent, None);
+    for (at, operator) in operators.iter().enumerate().skip(1) {
+        assert!(operator.parent.is_some_and(|parent| parent < at), "{operators:?}");
+        assert!(operator.began.zip(operator.ended).is_none_or(|(began, ended)| began <= ended), "{operators:?}");
+    }
+    assert!(operators.iter().filter_map(|o| o.began.zip(o.ended)).count() > 1, "{operators:?}");
+    for hidden in ["DataSource", "rows: Some(10)", "name\u{40}", "NEEDLE"] {
+        assert!(!format!("{operators:?}").contains(hidden), "{hidden} in {operators:?}");
+    }
+    let operators = told("SELECT id FROM t UNION ALL SELECT id + 1 FROM t LIMIT 3").await;
+    assert!(operators.len() > 2 && operators.iter().all(|operator| operator.rows.is_none()), "{operators:?}");
 }
 
 /// DataFusion's last check of a plan quotes all of it when it fails.
@@ -196,6 +228,23 @@ async fn limits_stop_a_query() {
 
     let world = World::new(|limits| limits.memory_bytes = 1 << 20);
     let error = world.run("SELECT array_agg(value) FROM generate_series(1, 1000000)").await.unwrap_err();
+    assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"));
+
+    // One query may have limits of its own, in both directions.
+    let world = World::new(|limits| limits.rows = Some(4));
+    let within = async |sql: &str, own: QueryLimits| {
+        let stream = world.prepare(sql).await.unwrap().within(own).execute().unwrap();
+        stream
+            .try_collect::<Vec<RecordBatch>>()
+            .await
+            .map(|batches| batches.iter().map(RecordBatch::num_rows).sum::<usize>())
+    };
+    let own = QueryLimits { memory_bytes: 1 << 30, rows: None, wall_time: None };
+    assert_eq!(within("SELECT id FROM t", own).await, Ok(5));
+    let few = QueryLimits { rows: Some(3), ..own };
+    assert_eq!(within("SELECT id FROM t", few).await, Err(EngineError::LimitExceeded { limit: "rows", value: 3 }));
+    let little = QueryLimits { memory_bytes: 1 << 20, ..own };
+    let error = within("SELECT array_agg(value) FROM generate_series(1, 1000000)", little).await.unwrap_err();
     assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"));
 
     let world = World::new(|limits| (limits.concurrent_queries, limits.queue_time) = (1, Duration::from_millis(20)));
