@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use portcullis_audit::{Journal, JournalOptions};
-use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions};
+use portcullis_engine::{DataCache, Engine, EngineLimits, Guards, Tables, TablesOptions};
 use portcullis_govern::{MaskKey, Statements};
 
 use super::Gateway;
@@ -104,7 +104,13 @@ impl Gateway {
 
 fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {
     let (limits, catalogue) = (&config.limits, &config.catalogue);
+    let data_cache =
+        config.cache.dir.as_ref().map(|dir| DataCache::open(&mesh_dir.join(dir), config.cache.size.bytes()));
+    let data_cache = data_cache.transpose().map_err(|error| {
+        GatewayError::invalid(format!("{}: `cache.dir` cannot be used: {error}", crate::config::FILE))
+    })?;
     let tables = Tables::new(TablesOptions {
+        data_cache,
         refresh_age: catalogue.refresh_age.duration(),
         cache_bytes: catalogue.cache.bytes(),
         ..TablesOptions::new(mesh_dir)
