@@ -15,7 +15,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
@@ -24,6 +24,9 @@ use super::reader::FileKey;
 
 /// The name under which its refusals are found among those of stores.
 pub(super) const NAME: &str = "confined store";
+
+/// Ranges of fewer bytes are asked for without a look at how long the file is.
+const SHORT: u64 = 16 << 20;
 
 /// A store that reads below some directories only, and writes nowhere.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ impl Confined {
     /// Ranges of a data file, which is known as `file` and never changed: from the cache, where there is one.
     pub(super) async fn data(&self, path: &Path, file: &Arc<FileKey>, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.check(path).await?;
+        self.measure(path, ranges).await?;
         match &self.cache {
             Some(cache) => cache.ranges(&self.inner, path, file, ranges).await,
             None => self.inner.get_ranges(path, ranges).await,
@@ -64,6 +68,19 @@ impl Confined {
     /// Whether a path may be read, as far as its name tells.
     pub(super) fn admits(&self, path: &Path) -> bool {
         self.allowed.iter().any(|directory| path.prefix_matches(directory))
+    }
+
+    /// Ranges are what files say of files. The store of the file system makes room for whatever is asked of it.
+    async fn measure(&self, path: &Path, ranges: &[Range<u64>]) -> Result<()> {
+        let (mut length, mut end) = (0u64, 0u64);
+        for range in ranges {
+            length = length.saturating_add(range.end.checked_sub(range.start).ok_or_else(|| beyond(path))?);
+            end = end.max(range.end);
+        }
+        match self.directory.is_some() && length > SHORT && end > self.inner.head(path).await?.size {
+            true => Err(beyond(path)),
+            false => Ok(()),
+        }
     }
 
     async fn check(&self, path: &Path) -> Result<()> {
@@ -76,6 +93,10 @@ impl Confined {
         let inside = |allowed: &Path| real.starts_with(directory.join(allowed.as_ref()));
         if self.allowed.iter().any(inside) { Ok(()) } else { Err(outside(path)) }
     }
+}
+
+fn beyond(path: &Path) -> Error {
+    Error::Generic { store: "table", source: format!("`{path}` does not have the bytes that are asked for").into() }
 }
 
 fn outside(path: &Path) -> Error {
@@ -110,6 +131,7 @@ impl ObjectStore for Confined {
 
     async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.check(path).await?;
+        self.measure(path, ranges).await?;
         self.inner.get_ranges(path, ranges).await
     }
 

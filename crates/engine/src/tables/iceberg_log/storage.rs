@@ -15,7 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use super::opaque;
+use super::{avro, opaque};
 use crate::tables::store::TableRoot;
 
 /// The files of a table. With `opaque`, manifests are given without what the library cannot read.
@@ -87,6 +87,9 @@ impl Storage for TableStorage {
     async fn read(&self, name: &str) -> Result<Bytes> {
         let (store, path) = self.locate(name)?;
         let bytes = store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        if !avro::is_harmless(&bytes) {
+            return Err(Error::new(ErrorKind::DataInvalid, "an Avro file is damaged"));
+        }
         let plain = self.opaque.then(|| opaque::of_manifest(&bytes)).flatten();
         Ok(plain.unwrap_or(bytes))
     }
