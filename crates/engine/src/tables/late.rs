@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, InListExpr, LikeExpr, Literal};
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{DynamicFilterTracking, PhysicalExpr, split_conjunction};
 
@@ -36,10 +36,12 @@ pub(super) fn is_better_above(filters: &[Arc<dyn PhysicalExpr>], read: &[usize],
     Ok(!filters.is_empty() && left.len() <= LITTLE && left.iter().all(is_narrow))
 }
 
-/// Whether a condition looks for single values: of a text, one; of anything else, any number of them.
+/// Whether a condition looks for single values (of a text, one; of anything else, any number of them), or into texts, which had to be
+/// handed on to be looked into above.
 fn looks_up(condition: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result<bool> {
     let mut found = is_equality(condition);
     condition.apply(|part| {
+        found |= part.is::<LikeExpr>();
         let listed = part.downcast_ref::<InListExpr>().is_some_and(|list| !list.negated());
         if listed || is_equality(part) {
             found |= collect_columns(part).iter().any(|column| !is_text(column, schema));

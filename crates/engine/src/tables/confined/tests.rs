@@ -98,6 +98,7 @@ async fn what_is_in_the_data_cache_is_for_who_may_read_the_file() {
     assert_eq!(view("hr/salaries").data(&secret, &file, std::slice::from_ref(&(0..6))).await.unwrap(), ["needle"]);
 }
 
+#[tokio::test]
 async fn no_room_is_made_for_bytes_that_a_file_does_not_have() {
     use object_store::local::LocalFileSystem;
     let lake = tempfile::TempDir::new().unwrap();
