@@ -14,6 +14,7 @@ mod every_type;
 mod flight;
 mod keycloak;
 mod kinds;
+mod nessie;
 mod noninterference;
 mod packaging;
 mod raw_bytes;

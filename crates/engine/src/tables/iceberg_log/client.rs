@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use portcullis_contract::RestAuth;
-use reqwest::header::{ACCEPT, HeaderName};
+use reqwest::header::{ACCEPT, ETAG, HeaderName, IF_NONE_MATCH};
 use reqwest::{RequestBuilder, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -54,6 +54,12 @@ enum Login {
 struct Token {
     text: String,
     until: Instant,
+}
+
+/// An answer, and the tag of what it says.
+pub(super) struct Said {
+    pub(super) body: Bytes,
+    pub(super) tag: Option<String>,
 }
 
 /// Without what it says or was told, which may hold credentials.
@@ -103,9 +109,10 @@ impl RestClient {
         if let Some(warehouse) = connection.warehouse {
             url.query_pairs_mut().append_pair("warehouse", warehouse);
         }
-        let answer = client.get(url, false).await?;
-        let said: Configuration = serde_json::from_slice(&answer).map_err(|_| client.nonsense())?;
-        if said.overrides.contains_key("uri") {
+        let answer = client.get(url, false, None).await?.ok_or_else(|| client.nonsense())?;
+        let said: Configuration = serde_json::from_slice(&answer.body).map_err(|_| client.nonsense())?;
+        let own = |uri: &str| uri.trim_end_matches('/') == connection.uri.trim_end_matches('/');
+        if said.overrides.get("uri").is_some_and(|uri| !uri.as_deref().is_some_and(own)) {
             let name = connection.name;
             return Err(Fault::Withheld(format!(
                 "the catalogue of connection `{name}` sends its clients to another address; name that one as its `uri`"
@@ -116,24 +123,25 @@ impl RestClient {
         let overridden = said.overrides.get("prefix").cloned().flatten();
         let prefix = overridden.or_else(|| connection.prefix.map(str::to_owned));
         if let Some(prefix) = prefix.or_else(|| client.properties.get("prefix").cloned()) {
-            client.base = format!("{uri}/{}", prefix.trim_matches('/'));
+            client.base = format!("{uri}/{}", path(prefix.trim_matches('/')));
         }
         Ok(client)
     }
 
-    /// What the catalogue says of a table, by its dotted name; with `delegation`, credentials for its files too.
-    pub(super) async fn table(&self, name: &str, delegation: bool) -> Result<Bytes, Fault> {
+    /// What the catalogue says of a table, by its dotted name; with `delegation`, credentials for its files too. None if it has the
+    /// very version that this tag names.
+    pub(super) async fn table(&self, name: &str, delegation: bool, tag: Option<&str>) -> Result<Option<Said>, Fault> {
         let wrong = || Fault::Withheld(format!("`{name}` is not a name of a table with its namespace"));
         let (namespace, table) = name.rsplit_once('.').ok_or_else(wrong)?;
         if table.is_empty() || namespace.split('.').any(str::is_empty) {
             return Err(wrong());
         }
         let namespace = encoded(&namespace.replace('.', "\u{1F}"));
-        self.get(self.url(&format!("{}/namespaces/{namespace}/tables/{}", self.base, encoded(table)))?, delegation)
-            .await
+        let url = self.url(&format!("{}/namespaces/{namespace}/tables/{}", self.base, encoded(table)))?;
+        self.get(url, delegation, tag).await
     }
 
-    async fn get(&self, url: Url, delegation: bool) -> Result<Bytes, Fault> {
+    async fn get(&self, url: Url, delegation: bool, tag: Option<&str>) -> Result<Option<Said>, Fault> {
         let mut renewed = false;
         let mut retries = 0;
         loop {
@@ -145,10 +153,17 @@ impl RestClient {
             if delegation {
                 request = request.header(DELEGATION, "vended-credentials");
             }
+            if let Some(tag) = tag {
+                request = request.header(IF_NONE_MATCH, tag);
+            }
             let response = self.send(request, &mut retries).await?;
             let Some(response) = response else { continue };
             match response.status() {
-                StatusCode::OK => return self.body(response).await,
+                StatusCode::OK => {
+                    let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+                    return Ok(Some(Said { tag, body: self.body(response).await? }));
+                }
+                StatusCode::NOT_MODIFIED if tag.is_some() => return Ok(None),
                 status if !renewed && self.may_have_expired(status) => {
                     renewed = true;
                     self.forget(token.as_deref()).await;
@@ -208,7 +223,7 @@ impl RestClient {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Fault::Refused(format!("the catalogue of connection `{name}` refused the gateway's credentials"))
             }
-            status if status.is_redirection() => Fault::Unavailable(format!(
+            status if status.is_redirection() && status != StatusCode::NOT_MODIFIED => Fault::Unavailable(format!(
                 "the catalogue of connection `{name}` sends its clients to another address, where they do not go"
             )),
             status if status.as_u16() == TOKEN_EXPIRED => {
@@ -291,11 +306,22 @@ fn login(connection: RestConnection<'_>, stores: &Stores, uri: &str) -> Result<L
 
 /// A part of a path, which nothing in it can end.
 fn encoded(part: &str) -> String {
+    escaped(part, "-_~")
+}
+
+/// Parts of a path, of which some may be encoded already: servers do not take `|` as it is, which Nessie has in its prefixes.
+fn path(parts: &str) -> String {
+    escaped(parts, "-_~./%:@!$&'()*+,;=")
+}
+
+/// Letters, digits and these as they are.
+fn escaped(part: &str, kept: &str) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(part.len());
     for byte in part.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => text.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => text.push(char::from(byte)),
+            byte if kept.contains(char::from(byte)) => text.push(char::from(byte)),
             other => {
                 let _ = write!(text, "%{other:02X}");
             }

@@ -27,6 +27,7 @@ use super::bind::{Column, TableField, as_of, bind};
 use super::fault::Fault;
 use super::store::TableRoot;
 use opaque::Opaque;
+use rest::Told;
 
 pub(super) use files::plan;
 pub(super) use manifests::ManifestCache;
@@ -50,6 +51,8 @@ pub(super) struct IcebergTable {
     opaque: Arc<Opaque>,
     /// The number and file of this version, where the name of the next one's follows from it.
     numbered: Option<(u64, Path)>,
+    /// When a REST catalogue last said everything of it, and how it calls that.
+    told: Option<Told>,
     then: Option<Then>,
 }
 
@@ -65,7 +68,7 @@ impl IcebergTable {
     /// The table at `metadata`, below `root`.
     fn new(mut root: TableRoot, metadata: TableMetadataRef, opaque: Arc<Opaque>, version: String) -> Self {
         root.declared = Some(metadata.location().trim_end_matches('/').to_owned());
-        Self { root, metadata, version, opaque, numbered: None, then: None }
+        Self { root, metadata, version, opaque, numbered: None, told: None, then: None }
     }
 
     /// The newest version of the table in a directory, or `known` if that is it.

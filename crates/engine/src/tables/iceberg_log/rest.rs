@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use iceberg::spec::TableMetadata;
@@ -16,6 +17,10 @@ use super::{IcebergTable, metadata};
 use crate::tables::fault::Fault;
 use crate::tables::lent::Lender;
 use crate::tables::store::Stores;
+
+/// How long after a whole answer a catalogue is only asked whether a table's metadata is another one. A tag is of the metadata
+/// alone: that there are restrictions now is only seen in a whole answer.
+const WHOLE_AFTER: Duration = Duration::from_secs(60);
 
 /// A REST catalogue, as its connection describes it.
 #[derive(Debug, Clone, Copy)]
@@ -56,10 +61,25 @@ struct StorageCredential {
     config: HashMap<String, Option<String>>,
 }
 
+/// When a catalogue last said everything of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// The tag of what it said.
+    tag: String,
+    at: Instant,
+}
+
 /// The catalogues that were opened, by connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::tables) struct Catalogues {
     open: Mutex<HashMap<String, Arc<OnceCell<RestClient>>>>,
+    whole_after: Duration,
+}
+
+impl Default for Catalogues {
+    fn default() -> Self {
+        Self { open: Mutex::default(), whole_after: WHOLE_AFTER }
+    }
 }
 
 impl Catalogues {
@@ -74,7 +94,17 @@ impl Catalogues {
     ) -> Result<IcebergTable, Fault> {
         let place = self.place(connection).await;
         let catalogue = place.get_or_try_init(|| RestClient::open(connection, stores)).await?;
-        let answer = catalogue.table(name, connection.store.access_key_id.is_none()).await?;
+        let delegation = connection.store.access_key_id.is_none();
+        let recent = known.and_then(|known| Some((known, known.told.as_ref()?)));
+        let recent =
+            recent.filter(|(known, told)| told.at.elapsed() < self.whole_after && stores.has(&known.root.root));
+        let asked = Instant::now();
+        let tag = recent.map(|(_, told)| told.tag.as_str());
+        let (answer, tag) = match (catalogue.table(name, delegation, tag).await?, recent) {
+            (Some(said), _) => (said.body, said.tag),
+            (None, Some((known, _))) => return Ok(known.clone()),
+            (None, None) => return Err(catalogue.nonsense()),
+        };
         let said: Loaded<IgnoredAny> = serde_json::from_slice(&answer).map_err(|_| catalogue.nonsense())?;
         unrestricted(&said, connection.name)?;
         let known = known.filter(|known| said.metadata_location.as_ref() == Some(&known.version));
@@ -97,7 +127,8 @@ impl Catalogues {
         let lender = Some(Arc::new(renewal) as _);
         let root = stores.catalogue_root(connection.name, connection.store, metadata.location(), &vended, lender)?;
         let root = stores.granted(root, granted)?;
-        Ok(IcebergTable::new(root, metadata, opaque, version))
+        let told = tag.map(|tag| Told { tag, at: asked });
+        Ok(IcebergTable { told, ..IcebergTable::new(root, metadata, opaque, version) })
     }
 
     /// Forgets the catalogue of a connection, and with it its token.
@@ -132,8 +163,8 @@ struct Place {
 impl Lender for Renewal {
     async fn lend(&self) -> Result<HashMap<String, String>, Fault> {
         let catalogue = self.catalogue.get().ok_or_else(|| Fault::Internal("a catalogue was not opened".into()))?;
-        let answer = catalogue.table(&self.table, true).await?;
-        let said: Loaded<Place> = serde_json::from_slice(&answer).map_err(|_| catalogue.nonsense())?;
+        let answer = catalogue.table(&self.table, true, None).await?.ok_or_else(|| catalogue.nonsense())?;
+        let said: Loaded<Place> = serde_json::from_slice(&answer.body).map_err(|_| catalogue.nonsense())?;
         unrestricted(&said, &self.connection)?;
         match said.metadata.location == self.location {
             true => Ok(vended(&catalogue.properties, &said, &self.location)),

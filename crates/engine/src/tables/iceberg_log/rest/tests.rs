@@ -24,6 +24,9 @@ struct Asked {
 
 type Answer = dyn Fn(&Asked) -> (u16, Value) + Send + Sync;
 
+/// In an answer's JSON: the tag that goes into its header.
+const TAG: &str = "the test's tag";
+
 /// A catalogue of this test: its address, and the first lines of what it was asked.
 struct StandIn {
     uri: String,
@@ -82,11 +85,13 @@ async fn serve(mut stream: TcpStream, answer: Arc<Answer>, log: Arc<Mutex<Vec<St
     }
     let asked = Asked { line, headers, body: String::from_utf8(text[end..].to_vec()).unwrap() };
     log.lock().unwrap().push(asked.line.clone());
-    let (status, value) = answer(&asked);
-    let body = value.to_string();
+    let (status, mut value) = answer(&asked);
+    let tag = value.as_object_mut().and_then(|value| value.remove(TAG));
+    let tag = tag.map(|tag| format!("etag: {}\r\n", tag.as_str().unwrap())).unwrap_or_default();
+    let body = if status == 304 { String::new() } else { value.to_string() };
     let moved = if status == 307 { "location: http://127.0.0.1:1/\r\n" } else { "" };
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{moved}connection: close\r\n\r\n");
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{moved}{tag}connection: close\r\n\r\n");
     let _ = stream.write_all((head + &body).as_bytes()).await;
 }
 
@@ -228,6 +233,7 @@ async fn credentials_go_nowhere_else() {
         ("/tables/", (307, json!({}))),
         ("/oauth/", (307, json!({}))),
         ("/config", (200, json!({"overrides": {"uri": "http://127.0.0.1:1/"}}))),
+        ("/config", (200, json!({"overrides": {"uri": null}}))),
     ] {
         let stand_in = StandIn::start(move |asked| match &asked.line {
             line if line.contains(at) => answer.clone(),
@@ -309,4 +315,89 @@ async fn credentials_are_renewed_while_a_query_runs() {
     number.lock().unwrap().2 = Value::Null;
     lent.age();
     assert_eq!(key().await, "key 5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_is_a_path_and_a_catalogue_may_say_its_own_address() {
+    for (prefix, path) in [("main|gold", "main%7Cgold"), ("main%7Cgold", "main%7Cgold"), ("/a/ü?#", "a/%C3%BC%3F%23")]
+    {
+        let uri = Arc::new(Mutex::new(String::new()));
+        let own = Arc::clone(&uri);
+        let stand_in = StandIn::start(move |asked| match asked.line.contains("/config") {
+            true => {
+                (200, json!({"defaults": {"prefix": "no"}, "overrides": {"uri": format!("{}/", own.lock().unwrap())}}))
+            }
+            false => (200, loaded("string")),
+        });
+        let stand_in = stand_in.await;
+        uri.lock().unwrap().clone_from(&stand_in.uri);
+        let mut table = stand_in.table(RestAuth::None, ("v", "string"));
+        let connection = Arc::get_mut(&mut table.source.connection).unwrap();
+        let ConnectionKind::IcebergRest { prefix: of, .. } = &mut connection.kind else { panic!("another kind") };
+        *of = Some(prefix.to_owned());
+        tables(tempfile::TempDir::new().unwrap().path()).pin(&table).await.unwrap();
+        assert!(stand_in.asked()[1].contains(&format!("/api/v1/{path}/namespaces/")), "{prefix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_did_not_move_costs_a_conditional_request() {
+    // What it says of the table now, and how often it said everything.
+    let state = Arc::new(Mutex::new((1, Value::Null, 0)));
+    let says = Arc::clone(&state);
+    let stand_in = StandIn::start(move |asked| {
+        if asked.line.contains("/config") {
+            return (200, json!({}));
+        }
+        let mut state = says.lock().unwrap();
+        let tag = format!("W/\"v{}\"", state.0);
+        if asked.headers.get("if-none-match") == Some(&tag) {
+            return (304, json!({TAG: tag}));
+        }
+        state.2 += 1;
+        let mut answer = loaded("string");
+        answer["metadata-location"] = json!(format!("s3://b/t/metadata/{}.metadata.json", state.0));
+        answer["metadata"]["last-updated-ms"] = json!(state.0);
+        answer["read-restrictions"] = state.1.clone();
+        answer[TAG] = json!(tag);
+        (200, answer)
+    })
+    .await;
+    let directory = tempfile::TempDir::new().unwrap();
+    let mut tables = tables(directory.path());
+    let table = stand_in.table(RestAuth::None, ("v", "string"));
+    let pin = async |tables: &Tables| tables.pin(&table).await.map_err(|error| error.to_string());
+    let whole = || state.lock().unwrap().2;
+    for _ in 0..3 {
+        pin(&tables).await.unwrap();
+    }
+    assert_eq!((whole(), stand_in.asked().len()), (1, 4), "the configuration, and one request for each look");
+    state.lock().unwrap().0 = 2;
+    for _ in 0..3 {
+        pin(&tables).await.unwrap();
+    }
+    assert_eq!(whole(), 2, "it moved once");
+    // A store that was closed meanwhile is opened with what the catalogue says.
+    tables.opener.stores.forget("lake");
+    pin(&tables).await.unwrap();
+    assert_eq!(whole(), 3);
+    // The tag says nothing of restrictions: before long everything is asked for.
+    state.lock().unwrap().1 = json!({"required-row-filter": {}});
+    pin(&tables).await.unwrap();
+    Arc::get_mut(&mut tables.opener).unwrap().catalogues.whole_after = Duration::ZERO;
+    for _ in 0..2 {
+        let error = pin(&tables).await.unwrap_err();
+        assert!(error.contains("restricts how it may be read"), "{error}");
+    }
+    assert_eq!(whole(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_unchanged_of_which_nothing_is_known() {
+    let stand_in = StandIn::start(|asked| match asked.line.contains("/config") {
+        true => (200, json!({})),
+        false => (304, json!({})),
+    });
+    let error = told(&stand_in.await, RestAuth::None, ("v", "string")).await;
+    assert!(error.contains("did not answer as it should"), "{error}");
 }
