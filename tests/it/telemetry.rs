@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use datafusion::arrow::array::AsArray;
+use datafusion::arrow::datatypes::Int64Type;
 use portcullis_gateway::Gateway;
-use portcullis_otlp::{EXPORT, ExportRequest, ExportResponse};
+use portcullis_otlp::{EXPORT, ExportRequest, ExportResponse, Value};
 use prost::Message;
 use regex::Regex;
 use tonic::body::Body;
@@ -224,6 +226,25 @@ fn traces_have_a_span_for_each_stage_and_nothing_of_what_was_asked() {
     ] {
         assert!(below.contains(&stage), "{stage}: {below:?}");
     }
+    // Below the last stage, what ran: as far down as the barrier, with visible rows.
+    let named = |name: &str| spans.iter().copied().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}"));
+    let scan = named("GovernedScan");
+    let mut above = vec![scan];
+    while let Some(parent) = spans.iter().find(|span| span.span_id == above[above.len() - 1].parent_span_id) {
+        above.push(parent);
+    }
+    let road: Vec<&str> = above.iter().map(|span| span.name.as_str()).collect();
+    assert!(road.len() > 3 && road.ends_with(&["execute", "query"]), "{road:?}");
+    assert!(spans.iter().all(|span| span.parent_span_id != scan.span_id), "nothing is told of what is below a barrier");
+    let rows = |span: &portcullis_otlp::Span| {
+        let value = span.attributes.iter().find(|attribute| attribute.key == "portcullis.rows")?.value.clone()?.value?;
+        if let Value::Number(rows) = value { Some(rows) } else { None }
+    };
+    assert_eq!(rows(above[above.len() - 3]), Some(7), "the last operator hands on the answer");
+    let visible = "SELECT count(*) FROM orders.order_events";
+    let visible = block_on(support::rows(&gateway, &support::session(&gateway, "ana", None), visible)).unwrap().1;
+    let visible = visible[0].column(0).as_primitive::<Int64Type>().value(0);
+    assert!(rows(scan).is_some_and(|rows| (7..=visible).contains(&rows)), "{:?} of {visible}", rows(scan));
     let of_a_query = |span: &&&portcullis_otlp::Span| span.trace_id == queries[0].trace_id;
     for span in spans.iter().filter(of_a_query) {
         assert!(span.start_time_unix_nano >= queries[0].start_time_unix_nano, "{}", span.name);
@@ -403,11 +424,14 @@ fn the_log_is_structured_and_has_the_id_that_the_client_has() {
     let lines = Lines::default();
     let writer = lines.clone();
     let filter = tracing_subscriber::EnvFilter::new("trace");
+    // Where something logs for the first time, whether anybody listens is asked in the thread that comes there first, which may be
+    // another test's. What has logged before asks all who listen, so this goes all the way once.
+    let gateway = support::gateway();
+    let ana = support::session(&gateway, "ana", None);
+    drop(block_on(gateway.query(&ana, ANSWERED, None)).unwrap());
     let layer = portcullis::log::layer(portcullis::log::Format::Json, filter, move || writer.clone());
     let id = tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         tracing::info!(target: "sqlparser", "a line of another library with a 'literal'");
-        let gateway = support::gateway();
-        let ana = support::session(&gateway, "ana", None);
         let stream = block_on(gateway.query(&ana, ANSWERED, None)).unwrap();
         stream.query_id().to_owned()
     });

@@ -1,6 +1,9 @@
 //! The gateway as the crates above see it.
 
-use std::net::IpAddr;
+mod health;
+mod open;
+mod subject;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,32 +11,32 @@ use std::time::Duration;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
-use portcullis_audit::{Journal, JournalOptions};
+use portcullis_audit::Journal;
 use portcullis_contract::Finding;
-use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
-use portcullis_govern::{AsOf, Defaults, MaskKey, ParseLimits, Principal, RequestContext, Statements, Subject, UTC};
+use portcullis_engine::{Engine, Guards, collecting};
+use portcullis_govern::{AsOf, Defaults, Statements, UTC};
 
 use crate::access::{self, AccessReport};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::credentials::removed;
 use crate::describe::{self, Described};
-use crate::error::{ErrorKind, GatewayError};
+use crate::error::GatewayError;
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::refusals::Refusals;
-use crate::session::{Credential, Session};
+use crate::session::Session;
 use crate::signer::Signer;
 use crate::standing::Standing;
 use crate::state::{Current, Parts, Reload, State};
 use crate::stream::QueryStream;
-use crate::system::Surroundings;
 use crate::tables::{self, VisibleTable};
 use crate::turns::Turns;
-use crate::watch::Marks;
-use crate::{keys, mesh, pipeline, watch};
+use crate::{mesh, pipeline};
+
+pub use health::Ready;
+pub(crate) use subject::principal;
 
 /// What a call comes to. Boxed, so that the crates above compile without looking into the engine's futures again.
 type Answer<'a, T> = BoxFuture<'a, Result<T, GatewayError>>;
@@ -84,77 +87,6 @@ impl Gateway {
     #[cfg(debug_assertions)]
     pub async fn open_weakened(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
         Gateway::open_guarded(mesh_dir, config, guards).await
-    }
-
-    async fn open_guarded(mesh_dir: &Path, config: Config, guards: Guards) -> Result<Arc<Gateway>, GatewayError> {
-        let mesh_dir = mesh_dir.to_owned();
-        let watched = config.catalogue.watch;
-        // Before they are read: what changes from here on is noticed.
-        let identity = &config.identity;
-        let files = [&identity.users, &identity.tokens].into_iter().chain(&identity.certificates.revoked);
-        let who = Marks::of(files.map(|path| mesh_dir.join(path)));
-        let opened = tokio::task::spawn_blocking(move || Gateway::open_blocking(mesh_dir, config, guards)).await;
-        let gateway = Arc::new(opened.map_err(|_| GatewayError::internal("the gateway could not be opened"))??);
-        if watched {
-            let catalogue = &gateway.config.catalogue;
-            let dirs = [gateway.mesh_dir.join(&catalogue.catalogs), gateway.mesh_dir.join(&catalogue.policies)];
-            watch::start(&gateway, &dirs, &gateway.mesh_dir.join(&gateway.config.identity.users))?;
-            watch::look_again(&gateway, who);
-        }
-        Ok(gateway)
-    }
-
-    fn open_blocking(mesh_dir: PathBuf, config: Config, guards: Guards) -> Result<Gateway, GatewayError> {
-        let secrets = &config.secrets;
-        let key = |name, reference| keys::load(name, reference, &mesh_dir, &secrets.keys_dir);
-        let accepted: Result<Vec<_>, _> =
-            secrets.accepted_keys.iter().map(|reference| key("accepted_keys", Some(reference))).collect();
-        let signer = Signer::new(&key("signing_key", secrets.signing_key.as_ref())?, &accepted?);
-        tracing::info!(keys = ?signer.ids(), "seals are made with the first key, and accepted from all of them");
-        let mask_key = MaskKey::new(&key("mask_key", secrets.mask_key.as_ref())?);
-        let audit_dir = mesh_dir.join(&config.audit.dir);
-        let surroundings =
-            Surroundings { audit_dir: audit_dir.clone(), access_log_rows: config.audit.access_log_rows as usize };
-        let certificates = config.identity.certificates.clone();
-        let (decisions, plans) = Default::default();
-        let parts = Parts { mask_key, surroundings, certificates, decisions, plans };
-        let state = State::first(&mesh::read(&mesh_dir, &config), &parts).map_err(|findings| {
-            let errors = findings.iter().filter(|finding| finding.is_error()).count();
-            let message =
-                format!("the policies do not compile ({errors} errors): mend them, `portcullis check` lists them");
-            GatewayError::invalid(message).with_findings(findings)
-        })?;
-        let identity = Identity::new(&config.identity)?;
-        let page = Page::open(&config.identity, &mesh_dir)?;
-        let engine = Arc::new(engine(&mesh_dir, &config, guards)?);
-        let options = JournalOptions {
-            segment_bytes: config.audit.segment_size.bytes(),
-            segment_age: config.audit.segment_age.duration(),
-            ..JournalOptions::default()
-        };
-        let journal = Journal::open(&audit_dir, options).map_err(|error| {
-            GatewayError::new(ErrorKind::Unavailable, format!("without an audit journal nothing is served: {error}"))
-        })?;
-        let metrics = Arc::new(Metrics::default());
-        Ok(Gateway {
-            logins: Logins::new(&config.identity),
-            identity,
-            page,
-            turns: Turns::new(&config.limits),
-            current: Arc::new(Current::new(state)),
-            statements: Statements::new(parse_limits(&config)),
-            reloading: Mutex::default(),
-            clock: Clock::system(),
-            mesh_dir,
-            config,
-            parts,
-            signer,
-            engine,
-            refusals: Refusals::new(journal.clone(), Arc::clone(&metrics)),
-            metrics,
-            ended: tokio::sync::watch::Sender::new(false),
-            journal,
-        })
     }
 
     /// The configuration it was opened with.
@@ -339,59 +271,9 @@ impl Gateway {
         Standing::new(&self.current, &self.engine, self.config.limits.revoke_within.duration())
     }
 
-    /// Who asks, with groups and attributes of this moment, and under which circumstances.
-    pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
-        if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
-            return Err(GatewayError::unauthenticated("the token has expired: log in again"));
-        }
-        let context = RequestContext {
-            break_glass: self.break_glass(session),
-            purpose: session.options().purpose.or_else(|| session.purpose().map(str::to_owned)),
-            client_address: session.client().map(|client| canonical(client.ip())),
-            authentication: session.authentication().to_owned(),
-            actor: session.actor().map(str::to_owned),
-            domains: session.revocable().and_then(Credential::scope),
-            now_ms: self.clock.now_ms(),
-        };
-        let principal = principal(state, session, &context)?;
-        Ok(Subject { principal, context })
-    }
-
     /// What is counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// All that is counted, in Prometheus' text format: no principal, no name of the mesh, no value.
-    pub fn metrics_text(&self) -> String {
-        let (running, waiting) = self.turns.counts();
-        let state = self.state();
-        let findings = state.findings.iter().filter(|finding| finding.is_error()).count();
-        let products = state.snapshot.catalogue().tables().count();
-        let mut caches = vec![self.statements.usage(), state.snapshot.decisions(), state.planner.plans()];
-        caches.extend(self.engine.caches());
-        let now = [
-            ("queries_running", "Queries that run.", running.into()),
-            ("queries_waiting", "Queries that wait for their turn.", waiting as u64),
-            (
-                "memory_reserved_bytes",
-                "Memory that running queries hold for sorts, joins and aggregations.",
-                self.engine.memory_reserved() as u64,
-            ),
-            ("products", "Tables of contracts that are served.", products as u64),
-            ("findings_errors", "Findings of level error in the mesh as it is loaded.", findings as u64),
-            ("ready", "Whether new queries are taken.", u64::from(self.ready() == Ready::Yes)),
-        ];
-        self.metrics.text(&now, &caches)
-    }
-
-    /// Whether new queries are taken.
-    pub fn ready(&self) -> Ready {
-        match (self.turns.is_open(), self.journal.is_sound()) {
-            (false, _) => Ready::ShuttingDown,
-            (_, false) => Ready::NoJournal,
-            _ => Ready::Yes,
-        }
     }
 
     pub(crate) fn ended(&self) -> tokio::sync::watch::Receiver<bool> {
@@ -409,97 +291,4 @@ impl Gateway {
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
-}
-
-/// Whether a gateway takes new queries, and why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ready {
-    /// It does.
-    Yes,
-    /// It is shutting down.
-    ShuttingDown,
-    /// Its audit journal cannot be written.
-    NoJournal,
-}
-
-/// Who asks, under these circumstances: as the users file has it now, or as the token of this call says, in the words of the
-/// vocabulary of now.
-pub(crate) fn principal(state: &State, session: &Session, context: &RequestContext) -> Result<Principal, GatewayError> {
-    if let Some(acting) = session.acting() {
-        return impersonated(state, session, acting, context);
-    }
-    match session.revocable() {
-        Some(Credential::Token(token)) => state.tokens.stands(token)?,
-        Some(Credential::Certificate(certificate)) => {
-            certificate.is_vouched_for()?;
-            state.revoked.accepts(certificate)?;
-        }
-        None => {}
-    }
-    own(state, session)?.ok_or_else(removed)
-}
-
-/// The session's principal by itself: none, if that is no user any more.
-fn own(state: &State, session: &Session) -> Result<Option<Principal>, GatewayError> {
-    let Some(claimed) = session.claimed_principal() else { return Ok(state.principal(session.user()).cloned()) };
-    state.snapshot.check_principal(claimed).map_err(|reasons| {
-        GatewayError::unauthenticated(format!("the token's principal is refused: {}", reasons.join("; ")))
-    })?;
-    Ok(Some(claimed.clone()))
-}
-
-/// The user for whom somebody acts, who may do so now. Whoever may not does not learn whether there is such a user.
-fn impersonated(
-    state: &State,
-    session: &Session,
-    acting: &Session,
-    context: &RequestContext,
-) -> Result<Principal, GatewayError> {
-    let context = RequestContext { actor: None, break_glass: None, ..context.clone() };
-    let actor = Subject { principal: principal(state, acting, &context)?, context };
-    let user = own(state, session)?.filter(|user| state.snapshot.may_impersonate(&actor, user).allowed);
-    user.ok_or_else(|| {
-        let (actor, user) = (acting.user(), session.user());
-        let message = format!("no policy lets `{actor}` act for a user `{user}`: that takes the action `impersonate`");
-        GatewayError::new(ErrorKind::PermissionDenied, message)
-    })
-}
-
-fn parse_limits(config: &Config) -> ParseLimits {
-    let limits = &config.limits;
-    ParseLimits {
-        max_bytes: limits.statement.in_memory(),
-        max_depth: limits.statement_depth as usize,
-        ..ParseLimits::default()
-    }
-}
-
-fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {
-    let (limits, catalogue) = (&config.limits, &config.catalogue);
-    let tables = Tables::new(TablesOptions {
-        refresh_age: catalogue.refresh_age.duration(),
-        cache_bytes: catalogue.cache.bytes(),
-        ..TablesOptions::new(mesh_dir)
-    });
-    let defaults = EngineLimits::new(mesh_dir.join(&limits.spill_dir));
-    let partitions = if limits.partitions == 0 { defaults.target_partitions } else { limits.partitions as usize };
-    let limits = EngineLimits {
-        memory_bytes: limits.memory.in_memory(),
-        spill_bytes: limits.spill.bytes(),
-        target_partitions: partitions,
-        batch_size: limits.batch_rows as usize,
-        concurrent_queries: limits.concurrent_queries as usize,
-        queue_time: limits.queue_wait.duration(),
-        wall_time: Some(limits.query_time.duration()),
-        query_memory_bytes: limits.query_memory.in_memory(),
-        rows: limits.rows,
-        log_values: config.log.values,
-        ..defaults
-    };
-    Ok(Engine::new(Arc::new(tables), limits, guards)?)
-}
-
-/// An IPv4 client of a listener for both is an IPv4 client to policies.
-fn canonical(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }

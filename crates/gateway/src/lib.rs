@@ -21,6 +21,7 @@ mod gateway;
 mod identity;
 mod keys;
 mod login;
+mod memory;
 mod mesh;
 mod metrics;
 mod options;
@@ -69,6 +70,6 @@ pub use review::{
 pub use session::Session;
 pub use stream::{Canceller, QueryStream};
 pub use tables::VisibleTable;
-pub use trace::{Trace, TraceParent, TracedStage};
+pub use trace::{Trace, TraceParent, TracedOperator, TracedStage};
 pub use users::{hash_password, users_json_schema};
 pub use watch::Marks;

@@ -174,6 +174,8 @@ impl<'a> Query<'a> {
             let (query, principal) = (&self.record.query_id, &self.record.principal);
             tracing::warn!(%query, %principal, ?reason, "query behind broken glass");
         }
+        let runs = plan.explain_text().is_none() || plan.explains() == Some(ExplainKind::Analyze);
+        let operators = Some(bound.operators()).filter(|_| runs);
         let batches: Batches = match (plan.explains(), plan.explain_text()) {
             (Some(ExplainKind::Analyze), _) => {
                 Box::pin(stream::once(async { explain::analyzed(&bound.analyze().await?) }))
@@ -189,7 +191,8 @@ impl<'a> Query<'a> {
         clock.stage("record");
         let start = Start::new(self.gateway, schema, batches, turn);
         let trace = self.session.trace();
-        Ok(QueryStream::new(Start { notices: notices(decision), revoked, domains, trace, ..start }, entry))
+        let start = Start { notices: notices(decision), revoked, domains, trace, operators, ..start };
+        Ok(QueryStream::new(start, entry))
     }
 
     /// The domains whose usage is counted with this query, if it is to be counted by domain at all.
@@ -277,7 +280,8 @@ impl<'a> Query<'a> {
         entry.complete(Outcome { error_kind: Some(error.kind.as_str().to_owned()), ..Outcome::of(status) });
         let stages = stages();
         let trace = self.session.trace();
-        let ended = Ended { query_id: &id, status, error: Some(&error), rows: 0, bytes: 0, stages, trace };
+        let (rows, bytes, operators) = (0, 0, None);
+        let ended = Ended { query_id: &id, status, error: Some(&error), rows, bytes, stages, trace, operators };
         self.gateway.metrics().ended(ended);
         Err(GatewayError { query_id: Some(id.into()), ..error })
     }

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use futures::Stream;
 use portcullis_audit::{OpenEntry, Outcome, Status};
-use portcullis_engine::{Stage, Stopwatch, stages};
+use portcullis_engine::{Operators, Stage, Stopwatch, stages};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -39,6 +39,8 @@ pub(crate) struct Start {
     pub ended: watch::Receiver<bool>,
     /// The caller's span.
     pub trace: Option<TraceParent>,
+    /// What runs behind the batches.
+    pub operators: Option<Operators>,
 }
 
 impl Start {
@@ -54,7 +56,8 @@ impl Start {
         let metrics = Arc::clone(gateway.metrics());
         let (notices, domains) = (Vec::new(), Vec::new());
         let ended = gateway.ended();
-        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace: None }
+        let (trace, operators) = (None, None);
+        Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace, operators }
     }
 }
 
@@ -132,6 +135,7 @@ struct Open {
     domains: Vec<String>,
     began: Instant,
     trace: Option<TraceParent>,
+    operators: Option<Operators>,
     _turn: Turn,
 }
 
@@ -139,11 +143,13 @@ impl QueryStream {
     /// A stream whose audit entry is on the disk; there is no other way to make one. Must be called within a Tokio
     /// runtime.
     pub(crate) fn new(start: Start, entry: OpenEntry) -> QueryStream {
-        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace } = start;
+        let Start { schema, batches, turn, notices, revoked, bounds, metrics, domains, ended, trace, operators } =
+            start;
         let query_id = entry.query_id().to_owned();
         let began = Instant::now();
         let (clock, stages) = (Stopwatch::start(), stages());
-        let open = Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, trace, _turn: turn });
+        let open =
+            Some(Open { entry, rows: 0, bytes: 0, clock, stages, domains, began, trace, operators, _turn: turn });
         let running = Arc::new(Mutex::new(Running {
             query_id: query_id.clone(),
             batches,
@@ -182,11 +188,21 @@ impl QueryStream {
 
 impl Running {
     fn end(&mut self, status: Status, error: Option<&GatewayError>) {
-        if let Some(Open { entry, rows, bytes, mut clock, mut stages, domains, began, trace, .. }) = self.open.take() {
+        if let Some(open) = self.open.take() {
+            let Open { entry, rows, bytes, mut clock, mut stages, domains, began, trace, operators, .. } = open;
             stages.push(clock.stage("execute"));
             self.metrics.took(began.elapsed());
             self.metrics.used(&domains, rows, bytes, began.elapsed());
-            self.metrics.ended(Ended { query_id: &self.query_id, status, error, rows, bytes, stages, trace });
+            self.metrics.ended(Ended {
+                query_id: &self.query_id,
+                status,
+                error,
+                rows,
+                bytes,
+                stages,
+                trace,
+                operators,
+            });
             let error_kind = error.map(|error| error.kind.as_str().to_owned());
             tracing::info!(query = %self.query_id, ?status, rows, bytes, error = ?error_kind, "query ended");
             entry.complete(Outcome { status, rows, bytes, error_kind });

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_engine::Operator;
+
 use crate::metrics::{Ended, outcome};
 
 /// The caller's span that a query is a part of (W3C Trace Context).
@@ -56,6 +58,8 @@ pub struct Trace {
     pub bytes: u64,
     /// Its stages, in the order of their ends.
     pub stages: Vec<TracedStage>,
+    /// What ran in the last of them, each before those that it has its rows from.
+    pub operators: Vec<TracedOperator>,
 }
 
 /// A stage of a query.
@@ -69,6 +73,34 @@ pub struct TracedStage {
     pub took: Duration,
 }
 
+/// An operator of a query's plan, above the barriers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracedOperator {
+    /// Its name in the program.
+    pub name: String,
+    /// The one that it hands its rows to, by its place in the list.
+    pub parent: Option<usize>,
+    /// From the query's beginning to the operator's.
+    pub after: Duration,
+    /// From there to its end.
+    pub took: Duration,
+    /// How long it computed, in all partitions together.
+    pub busy: Option<Duration>,
+    /// The rows that it handed on, as far as they are the principal's to know.
+    pub rows: Option<u64>,
+}
+
+impl TracedOperator {
+    /// An operator of a query that began then, and took so long. One that does not measure its times has the query's.
+    fn of(operator: Operator, query: SystemTime, took: Duration) -> TracedOperator {
+        // The clock may have been set meanwhile.
+        let since = |at: SystemTime| at.duration_since(query).unwrap_or_default().min(took);
+        let (after, end) = (operator.began.map_or(Duration::ZERO, since), operator.ended.map_or(took, since));
+        let Operator { name, parent, busy, rows, .. } = operator;
+        TracedOperator { name, parent, after, took: end.saturating_sub(after), busy, rows }
+    }
+}
+
 impl Trace {
     /// To be called at the query's end.
     pub(crate) fn of(ended: Ended<'_>) -> Trace {
@@ -80,16 +112,19 @@ impl Trace {
             took: stage.took,
         };
         let took = now.duration_since(began);
+        let query = SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH);
+        let operators = ended.operators.map(|ran| ran.told()).unwrap_or_default();
         Trace {
             query_id: ended.query_id.to_owned(),
             parent: ended.trace,
-            began: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
+            began: query,
             took,
             outcome: outcome(ended.status),
             error: ended.error.map(|error| error.kind.as_str()),
             rows: ended.rows,
             bytes: ended.bytes,
             stages: ended.stages.iter().map(stage).collect(),
+            operators: operators.into_iter().map(|operator| TracedOperator::of(operator, query, took)).collect(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Who may run now: so many queries at once, of all, of each principal and of each group; so many that wait, for so long.
 //! It is fair by principal: of those that wait and may run, the one whose principal has the fewest running comes first.
+//! While the process has too little memory left, nobody is let in but one alone: then the memory is nobody's to give back.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::Limits;
 use crate::error::{ErrorKind, GatewayError};
+use crate::memory::Memory;
 
 /// The longest that a client is told to wait before it comes again.
 const LONGEST_HINT: u64 = 30;
@@ -20,6 +22,7 @@ pub(crate) struct Turns {
 
 struct Shared {
     bounds: Bounds,
+    memory: Memory,
     state: Mutex<State>,
     /// Told when the last one has gone.
     idle: Notify,
@@ -71,7 +74,7 @@ impl Drop for Turn {
 }
 
 impl Turns {
-    pub(crate) fn new(limits: &Limits) -> Turns {
+    pub(crate) fn new(limits: &Limits, memory: Memory) -> Turns {
         let bounds = Bounds {
             all: limits.concurrent_queries,
             principal: limits.principal_queries,
@@ -80,14 +83,14 @@ impl Turns {
             principal_queue: limits.principal_queued_queries,
             longest_wait: limits.queue_wait.duration(),
         };
-        Turns { shared: Arc::new(Shared { bounds, state: Mutex::default(), idle: Notify::new() }) }
+        Turns { shared: Arc::new(Shared { bounds, memory, state: Mutex::default(), idle: Notify::new() }) }
     }
 
     /// Waits for a turn. `groups` are all that the principal is a member of, by way of other groups too.
     ///
     /// # Errors
     ///
-    /// `ResourceExhausted` at once if too many wait already, and if none comes in time; `Unavailable` when the gate is closed.
+    /// `ResourceExhausted` at once if too many wait already or memory is short, and if none comes in time; `Unavailable` when the gate is closed.
     pub(crate) async fn take(&self, principal: &str, groups: &BTreeSet<&str>) -> Result<Turn, GatewayError> {
         let shared = &self.shared;
         let groups = groups.iter().filter(|group| shared.bounds.groups.contains_key(**group));
@@ -105,6 +108,11 @@ impl Turns {
                 Err(exhausted("queue_wait", "the gateway is busy, and no turn came in time", hint))
             }
         }
+    }
+
+    /// The memory that turns are bounded by.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 
     /// How many run and how many wait.
@@ -155,9 +163,15 @@ impl Shared {
         if state.closed {
             return Err(closed());
         }
-        // Whoever waits and may run has been let in by who went, so nobody is overtaken here.
+        // Memory may have become free since the last one went. Otherwise, whoever waits and may run has been let in by who
+        // went. So nobody is overtaken here.
+        self.let_in_waiting(&mut state);
         if self.may_run(&state, &who) {
             return Ok(Asked::Now(self.let_in(&mut state, who)));
+        }
+        if state.running > 0 && self.memory.is_full() {
+            let hint = self.hint(&state);
+            return Err(exhausted("process_memory", "the gateway has too little memory left", hint));
         }
         state.waiting.retain(|waiting| !waiting.turn.is_closed());
         if state.waiting.len() >= self.bounds.queue as usize {
@@ -180,6 +194,7 @@ impl Shared {
             state.groups.get(group).copied().unwrap_or(0) >= bound
         };
         state.running < self.bounds.all
+            && (state.running == 0 || !self.memory.is_full())
             && state.principals.get(&who.principal).copied().unwrap_or(0) < self.bounds.principal
             && !who.groups.iter().any(full)
     }

@@ -1,4 +1,5 @@
-//! Traces to a collector of OpenTelemetry, over its protocol OTLP on gRPC: a span for each query, and one below it for each stage.
+//! Traces to a collector of OpenTelemetry, over its protocol OTLP on gRPC: a span for each query, below it one
+//! for each stage, and below the last of them one for each operator.
 //!
 //! - **In:** [`Trace`]s of queries that have ended, the collector's address.
 //! - **Out:** `Export` calls of OTLP's trace service. A collector that is away costs nothing but its traces, which are counted as lost.
@@ -17,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
-pub use message::{ExportRequest, ExportResponse, Span};
+pub use message::{ExportRequest, ExportResponse, Span, Value};
 
 /// The method that is called.
 pub const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";

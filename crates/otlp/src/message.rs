@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_gateway::{Trace, TracedStage};
+use portcullis_gateway::{Trace, TracedOperator, TracedStage};
 use prost::{Message, Oneof};
 
 /// What the gateway calls itself.
@@ -48,7 +48,7 @@ pub struct ScopeSpans {
     pub spans: Vec<Span>,
 }
 
-/// A query, or a stage of one.
+/// A query, a stage of one, or an operator.
 #[derive(Clone, PartialEq, Message)]
 pub struct Span {
     /// 16 bytes: the caller's trace, else the query's id.
@@ -57,10 +57,11 @@ pub struct Span {
     /// 8 bytes.
     #[prost(bytes = "vec", tag = "2")]
     pub span_id: Vec<u8>,
-    /// Of a stage, the query's; of a query, the caller's, if it has said so.
+    /// Of an operator, that of the one which it hands its rows to, or of the stage; of a stage, the query's; of a query, the caller's, if it
+    /// has said so.
     #[prost(bytes = "vec", tag = "4")]
     pub parent_span_id: Vec<u8>,
-    /// `query`, or the stage's name.
+    /// `query`, or the name of the stage or the operator.
     #[prost(string, tag = "5")]
     pub name: String,
     /// 1: internal; 2: server.
@@ -134,14 +135,70 @@ impl ExportRequest {
     }
 }
 
-/// The query's span, then one for each stage.
+/// The stage in which operators run.
+const EXECUTE: &str = "execute";
+
+/// The query's span, then one for each stage, and one for each operator.
 fn spans(trace: &Trace) -> Vec<Span> {
-    let own = trace_id(&trace.query_id);
-    let trace_id = trace.parent.map_or_else(|| own.clone(), |parent| parent.trace_id.to_be_bytes().to_vec());
-    let span_id = |number: usize| -> Vec<u8> {
-        // Unlike each other, those of other queries of the trace too, and never zero.
-        own.iter().take(6).copied().chain((number as u16 + 1).to_be_bytes()).collect()
-    };
+    let own = Own::of(trace);
+    let stages = trace.stages.iter().enumerate().map(|(at, stage)| {
+        let TracedStage { name, after, took } = *stage;
+        own.span(1 + at, 0, name, (after, took), Vec::new())
+    });
+    let execute = trace.stages.iter().position(|stage| stage.name == EXECUTE).map_or(0, |at| 1 + at);
+    let first = 1 + trace.stages.len();
+    let operators = trace.operators.iter().enumerate().map(|(at, operator)| {
+        let TracedOperator { name, parent, after, took, busy, rows } = operator;
+        let busy = busy.map(|busy| number("portcullis.busy_us", u64::try_from(busy.as_micros()).unwrap_or(u64::MAX)));
+        let attributes = busy.into_iter().chain(rows.map(|rows| number("portcullis.rows", rows))).collect();
+        own.span(first + at, parent.map_or(execute, |parent| first + parent), name, (*after, *took), attributes)
+    });
+    std::iter::once(query(trace, &own)).chain(stages).chain(operators).collect()
+}
+
+/// What all spans of a query are made with.
+struct Own {
+    query: Vec<u8>,
+    trace_id: Vec<u8>,
+    begin: u64,
+}
+
+impl Own {
+    fn of(trace: &Trace) -> Own {
+        let query = trace_id(&trace.query_id);
+        let trace_id = trace.parent.map_or_else(|| query.clone(), |parent| parent.trace_id.to_be_bytes().to_vec());
+        Own { query, trace_id, begin: nanos(trace.began) }
+    }
+
+    /// Unlike each other, those of other queries of the trace too, and never zero.
+    fn id(&self, number: usize) -> Vec<u8> {
+        self.query.iter().take(6).copied().chain((number as u16 + 1).to_be_bytes()).collect()
+    }
+
+    fn span(
+        &self,
+        number: usize,
+        parent: usize,
+        name: &str,
+        (after, took): (Duration, Duration),
+        attributes: Vec<KeyValue>,
+    ) -> Span {
+        let start = self.begin.saturating_add(length(after));
+        Span {
+            trace_id: self.trace_id.clone(),
+            span_id: self.id(number),
+            parent_span_id: self.id(parent),
+            name: name.to_owned(),
+            kind: INTERNAL,
+            start_time_unix_nano: start,
+            end_time_unix_nano: start.saturating_add(length(took)),
+            attributes,
+            status: None,
+        }
+    }
+}
+
+fn query(trace: &Trace, own: &Own) -> Span {
     let mut attributes = vec![
         text("portcullis.query_id", &trace.query_id),
         text("portcullis.outcome", trace.outcome),
@@ -149,34 +206,14 @@ fn spans(trace: &Trace) -> Vec<Span> {
         number("portcullis.bytes", trace.bytes),
     ];
     attributes.extend(trace.error.map(|kind| text("error.type", kind)));
-    let begin = nanos(trace.began);
-    let failed = trace.error.is_some();
-    let query = Span {
-        trace_id: trace_id.clone(),
-        span_id: span_id(0),
-        parent_span_id: trace.parent.map(|parent| parent.span_id.to_be_bytes().to_vec()).unwrap_or_default(),
-        name: "query".to_owned(),
+    let caller = trace.parent.map(|parent| parent.span_id.to_be_bytes().to_vec()).unwrap_or_default();
+    let code = if trace.error.is_some() { ERROR } else { OK };
+    Span {
+        parent_span_id: caller,
         kind: SERVER,
-        start_time_unix_nano: begin,
-        end_time_unix_nano: begin.saturating_add(length(trace.took)),
-        attributes,
-        status: Some(Status { code: if failed { ERROR } else { OK } }),
-    };
-    let stage = |(number, stage): (usize, &TracedStage)| {
-        let start = begin.saturating_add(length(stage.after));
-        Span {
-            trace_id: trace_id.clone(),
-            span_id: span_id(number + 1),
-            parent_span_id: span_id(0),
-            name: stage.name.to_owned(),
-            kind: INTERNAL,
-            start_time_unix_nano: start,
-            end_time_unix_nano: start.saturating_add(length(stage.took)),
-            attributes: Vec::new(),
-            status: None,
-        }
-    };
-    std::iter::once(query).chain(trace.stages.iter().enumerate().map(stage)).collect()
+        status: Some(Status { code }),
+        ..own.span(0, 0, "query", (Duration::ZERO, trace.took), attributes)
+    }
 }
 
 /// A query's id has 32 hexadecimal digits, as many as a trace's.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_gateway::{Trace, TraceParent, TracedStage};
+use portcullis_gateway::{Trace, TraceParent, TracedOperator, TracedStage};
 
 use crate::message::ExportRequest;
 
@@ -22,6 +22,7 @@ fn trace() -> Trace {
         rows: 7,
         bytes: 512,
         stages: vec![stage("parse", 0, 100), stage("govern", 100, 900)],
+        operators: Vec::new(),
     }
 }
 
@@ -63,4 +64,37 @@ async fn only_addresses_of_collectors_are_taken() {
         let error = crate::collector(address).map(drop).unwrap_err().to_string();
         assert_eq!(error, format!("`{address}` is no address of a collector: write `http://host:port`"));
     }
+}
+
+#[test]
+fn operators_hang_below_the_stage_that_they_run_in() {
+    let micros = Duration::from_micros;
+    let operator = |name: &str, parent, rows| TracedOperator {
+        name: name.to_owned(),
+        parent,
+        after: micros(1_100),
+        took: micros(2_000),
+        busy: rows.map(|_| micros(1_500)),
+        rows,
+    };
+    let stages = vec![TracedStage { name: "execute", after: micros(1_000), took: micros(4_000) }];
+    let operators = vec![
+        operator("UnionExec", None, None),
+        operator("GovernedScan", Some(0), Some(7)),
+        operator("GovernedScan", Some(0), None),
+    ];
+    let request = ExportRequest::of(&[Trace { stages, operators, ..trace() }]);
+    let spans = &request.resource_spans[0].scope_spans[0].spans;
+    let parents: Vec<_> = spans.iter().map(|span| (span.name.as_str(), &span.parent_span_id)).collect();
+    let ids: Vec<_> = spans.iter().map(|span| &span.span_id).collect();
+    let below = |name, parent: usize| (name, ids[parent]);
+    assert_eq!(
+        parents[1..],
+        [below("execute", 0), below("UnionExec", 1), below("GovernedScan", 2), below("GovernedScan", 2)]
+    );
+    assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 5);
+    assert_eq!((spans[3].start_time_unix_nano, spans[3].end_time_unix_nano), (1_001_100_000, 1_003_100_000));
+    let named = |at: usize| spans[at].attributes.iter().map(|attribute| attribute.key.as_str()).collect::<Vec<_>>();
+    assert_eq!(named(3), ["portcullis.busy_us", "portcullis.rows"]);
+    assert!(named(2).is_empty() && named(4).is_empty(), "what is not known, or not to be known, is not there");
 }

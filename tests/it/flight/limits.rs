@@ -100,6 +100,29 @@ fn a_bound_on_a_group_holds_for_members_of_its_members() {
     });
 }
 
+/// The whole process holds more than this, so one query runs at a time.
+#[test]
+fn while_memory_is_short_one_query_runs_alone() {
+    block_on(async {
+        let limited = limited(Limits { process_memory: Some(Size::mib(1)), ..Limits::default() }).await;
+        let mut dev = login(&limited.served, "dev").await;
+        assert_eq!(number(&query(&mut dev, "SELECT 1").await), 1);
+        let running = limited.begin("frida").await;
+        let info = dev.execute("SELECT 1".to_owned(), None).await.unwrap();
+        let ticket = info.endpoint[0].ticket.clone().unwrap();
+        let token = token(&limited.served, "dev").await;
+        let mut raw = FlightServiceClient::new(channel(&limited.served).await);
+        let status = raw.do_get(with(&token, ticket)).await.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        assert_eq!(status.message(), "the gateway has too little memory left: try again in 1 s");
+        assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+        assert_eq!(limited.count("portcullis_limits_total{limit=\"process_memory\"}"), 1);
+        assert_eq!(limited.count("portcullis_memory_limit_bytes"), 1 << 20);
+        assert!(limited.count("portcullis_memory_resident_bytes") > 1 << 20);
+        drop(running);
+    });
+}
+
 #[test]
 fn a_client_that_does_not_read_is_cut_off() {
     block_on(async {

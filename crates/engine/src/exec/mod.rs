@@ -12,6 +12,7 @@ mod runner;
 mod session;
 mod spill;
 mod stream;
+mod told;
 mod verify;
 mod visible;
 mod windows;
@@ -22,6 +23,7 @@ pub use engine::Engine;
 pub use limits::EngineLimits;
 pub use runner::Bound;
 pub use stream::{Progress, ScrubbedStream};
+pub use told::{Operator, Operators};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use super::limits::EngineLimits;
 use super::session::Sessions;
 use super::spill::{Retains, retains};
 use super::stream::{ScrubbedStream, Start};
+use super::told::Operators;
 use super::verify::Permitted;
 use super::{constants, explain, operators, redact};
 use crate::EngineError;
@@ -195,6 +196,11 @@ impl Bound {
     /// The physical plan, nothing below a barrier: no predicates of policies, file names or counts.
     pub fn explain(&self) -> String {
         wire_names(&explain::explain(self.plan.as_ref()))
+    }
+
+    /// What may be told of its operators, now or once they have run.
+    pub fn operators(&self) -> Operators {
+        Operators::of(&self.plan)
     }
 
     /// Runs the query and shows the physical plan with the rows that each operator handed on, as far as the principal may know.

@@ -133,6 +133,9 @@ pub struct Limits {
     pub memory: Size,
     /// Of this, memory for one query.
     pub query_memory: Size,
+    /// Memory of the whole process, whatever it is for: beyond it, queries are refused while others run. Without it, four fifths
+    /// of what the machine or the process' control group has.
+    pub process_memory: Option<Size>,
     /// Most rows of an answer; without it, any number.
     pub rows: Option<u64>,
     /// Most bytes of an answer's values, as they are in memory; without it, any number.
@@ -277,6 +280,7 @@ impl Default for Limits {
             drain: Span::seconds(20),
             memory: Size::mib(1024),
             query_memory: Size::mib(512),
+            process_memory: None,
             rows: None,
             bytes: None,
             connections: 1024,
@@ -364,6 +368,7 @@ impl Config {
             ("limits.concurrent_queries", u64::from(self.limits.concurrent_queries)),
             ("limits.principal_queries", u64::from(self.limits.principal_queries)),
             ("limits.query_memory", self.limits.query_memory.bytes()),
+            ("limits.process_memory", self.limits.process_memory.map_or(1, Size::bytes)),
             ("limits.connections", u64::from(self.limits.connections)),
             ("limits.groups", self.limits.groups.values().copied().min().unwrap_or(1).into()),
             ("limits.batch_rows", u64::from(self.limits.batch_rows)),

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_audit::Status;
-use portcullis_engine::Stage;
+use portcullis_engine::{Operators, Stage};
 use tokio::sync::mpsc;
 
 use crate::error::{ErrorKind, GatewayError};
@@ -107,6 +107,8 @@ pub(crate) struct Ended<'a> {
     pub bytes: u64,
     pub stages: Vec<Stage>,
     pub trace: Option<TraceParent>,
+    /// What ran, if anything did.
+    pub operators: Option<Operators>,
 }
 
 /// All that is counted, from the start of the process.

@@ -1,10 +1,13 @@
 //! Turns: bounded, fair, and given back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::{Limits, Span};
 use crate::error::{ErrorKind, GatewayError};
+use crate::memory::Memory;
 use crate::turns::{Turn, Turns};
 
 fn limits() -> Limits {
@@ -15,6 +18,10 @@ fn limits() -> Limits {
         queue_wait: Span::minutes(5),
         ..Limits::default()
     }
+}
+
+fn unbounded() -> Memory {
+    Memory::new(None, || None)
 }
 
 type Waiting = tokio::task::JoinHandle<Result<Turn, GatewayError>>;
@@ -40,8 +47,10 @@ async fn settle() {
 
 #[tokio::test]
 async fn a_full_queue_says_so_at_once_and_when_to_come_again() {
-    let turns =
-        Turns::new(&Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..limits() });
+    let turns = Turns::new(
+        &Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..limits() },
+        unbounded(),
+    );
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let waiting = wait(&turns, "ana", &[]).await;
     let error = turns.take("dev", &BTreeSet::new()).await.err().unwrap();
@@ -58,7 +67,7 @@ async fn a_full_queue_says_so_at_once_and_when_to_come_again() {
 
 #[tokio::test]
 async fn the_one_with_the_fewest_running_comes_first() {
-    let turns = Turns::new(&limits());
+    let turns = Turns::new(&limits(), unbounded());
     let (one, two) =
         (turns.take("ana", &BTreeSet::new()).await.unwrap(), turns.take("ana", &BTreeSet::new()).await.unwrap());
     let third = wait(&turns, "ana", &[]).await;
@@ -83,7 +92,7 @@ async fn principals_and_groups_have_bounds_of_their_own() {
     let groups = [("analysts".to_owned(), 2)].into();
     let bounds =
         Limits { concurrent_queries: 8, principal_queries: 1, principal_queued_queries: 1, groups, ..limits() };
-    let turns = Turns::new(&bounds);
+    let turns = Turns::new(&bounds, unbounded());
     let take = async |id: &'static str, groups: &'static [&'static str]| {
         turns.take(id, &groups.iter().copied().collect()).await.unwrap()
     };
@@ -109,7 +118,7 @@ async fn principals_and_groups_have_bounds_of_their_own() {
 
 #[tokio::test]
 async fn who_does_not_wait_any_longer_takes_no_turn_away() {
-    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() });
+    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let gone = wait(&turns, "dev", &[]).await;
     gone.abort();
@@ -121,7 +130,7 @@ async fn who_does_not_wait_any_longer_takes_no_turn_away() {
 
 #[tokio::test]
 async fn a_closed_gate_lets_nobody_in_and_waits_for_who_is_in() {
-    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() });
+    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let waiting = wait(&turns, "dev", &[]).await;
     assert!(turns.is_open());
@@ -165,4 +174,74 @@ async fn a_query_that_is_given_up_before_its_stream_is_counted() {
     f.text(&ana, sql).await;
     f.error(&ana, "SELECT nothing").await;
     assert_eq!((counted("cancelled"), counted("success"), counted("error")), (2, 1, 1));
+}
+
+/// Memory that says of itself how much it is.
+fn told(limit: u64) -> (Arc<AtomicU64>, Memory) {
+    let resident = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&resident);
+    (resident, Memory::new(Some(limit), move || Some(told.load(Ordering::Relaxed))))
+}
+
+/// Until what was read of memory is too old to count.
+fn forget() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+#[tokio::test]
+async fn while_memory_is_short_one_runs_alone() {
+    let (resident, memory) = told(100);
+    let turns = Turns::new(&limits(), memory);
+    resident.store(100, Ordering::Relaxed);
+    let first = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let second = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let waiting = wait(&turns, "dev", &[]).await;
+    resident.store(101, Ordering::Relaxed);
+    forget();
+    let error = turns.take("bea", &BTreeSet::new()).await.err().unwrap();
+    assert_eq!((error.kind, error.limit), (ErrorKind::ResourceExhausted, Some("process_memory")));
+    assert_eq!(error.message, "the gateway has too little memory left: try again in 1 s");
+    assert_eq!(error.retry_after, Some(Duration::from_secs(1)));
+    drop(first);
+    settle().await;
+    assert_eq!(turns.counts(), (1, 1), "who waits goes on waiting");
+    // What keeps memory for itself must not close the gateway for good.
+    drop(second);
+    let alone = waiting.await.unwrap().unwrap();
+    assert_eq!(turns.counts(), (1, 0));
+    assert_eq!(turns.take("bea", &BTreeSet::new()).await.err().unwrap().limit, Some("process_memory"));
+    resident.store(99, Ordering::Relaxed);
+    forget();
+    let beside = turns.take("bea", &BTreeSet::new()).await.unwrap();
+    drop((alone, beside));
+    assert_eq!(turns.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn who_waits_comes_first_when_there_is_memory_again() {
+    let (resident, memory) = told(100);
+    let turns = Turns::new(&limits(), memory);
+    let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let second = turns.take("ana", &BTreeSet::new()).await.unwrap();
+    let waiting = wait(&turns, "dev", &[]).await;
+    resident.store(200, Ordering::Relaxed);
+    forget();
+    drop(second);
+    settle().await;
+    assert!(!waiting.is_finished());
+    resident.store(0, Ordering::Relaxed);
+    forget();
+    // Two may run, and one of these places is taken already by who has waited.
+    let late = wait_for(&turns, "bea");
+    settle().await;
+    let waited = waiting.await.unwrap().unwrap();
+    assert_eq!(turns.counts(), (2, 1));
+    drop(running);
+    let late = late.await.unwrap().unwrap();
+    drop((waited, late));
+}
+
+fn wait_for(turns: &Turns, id: &'static str) -> Waiting {
+    let turns = turns.clone();
+    tokio::spawn(async move { turns.take(id, &BTreeSet::new()).await })
 }

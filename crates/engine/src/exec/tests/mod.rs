@@ -84,6 +84,38 @@ async fn analyze_counts_visible_rows_and_no_others() {
     assert!(matches!(failed, Err(EngineError::Execution { .. })), "{failed:?}");
 }
 
+/// What runs below a barrier is in no list, and neither is a number of hidden rows.
+#[tokio::test]
+async fn operators_are_told_of_above_the_barrier_only() {
+    let world = World::new(|_| {});
+    let told = async |sql: &str| {
+        let bound = world.prepare(sql).await.unwrap();
+        let operators = bound.operators();
+        let mut rows = bound.execute().unwrap();
+        while let Some(batch) = rows.next().await {
+            batch.unwrap();
+        }
+        operators.told()
+    };
+    // Of ten rows five are hidden.
+    let operators =
+        told("SELECT upper(name) AS name, count(*) FROM t WHERE length(name) > 3 GROUP BY 1 ORDER BY 1").await;
+    let scan = operators.last().unwrap();
+    assert_eq!((scan.name.as_str(), scan.rows), ("GovernedScan", Some(5)), "{operators:?}");
+    assert!(operators.iter().any(|o| o.name == "AggregateExec" && o.busy.is_some()), "{operators:?}");
+    assert_eq!(operators[0].parent, None);
+    for (at, operator) in operators.iter().enumerate().skip(1) {
+        assert!(operator.parent.is_some_and(|parent| parent < at), "{operators:?}");
+        assert!(operator.began.zip(operator.ended).is_none_or(|(began, ended)| began <= ended), "{operators:?}");
+    }
+    assert!(operators.iter().filter_map(|o| o.began.zip(o.ended)).count() > 1, "{operators:?}");
+    for hidden in ["DataSource", "rows: Some(10)", "name\u{40}", "NEEDLE"] {
+        assert!(!format!("{operators:?}").contains(hidden), "{hidden} in {operators:?}");
+    }
+    let operators = told("SELECT id FROM t UNION ALL SELECT id + 1 FROM t LIMIT 3").await;
+    assert!(operators.len() > 2 && operators.iter().all(|operator| operator.rows.is_none()), "{operators:?}");
+}
+
 /// DataFusion's last check of a plan quotes all of it when it fails.
 #[tokio::test]
 async fn errors_of_planning_show_nothing_below_the_barrier() {
