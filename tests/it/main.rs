@@ -21,6 +21,7 @@ mod raw_bytes;
 mod seaweed;
 mod shutdown;
 mod slt;
+mod soak;
 mod sql_catalogue;
 mod support;
 mod telemetry;

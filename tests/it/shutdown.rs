@@ -89,8 +89,17 @@ impl Serving {
     }
 
     pub fn terminate(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        self.signal("-TERM");
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     fn stop(&self) {
@@ -195,4 +204,58 @@ fn what_runs_longer_than_the_drain_ends_with_an_error() {
     assert_eq!(serving.ended(), Some(0));
     let entry = entry(&journal);
     assert_eq!((entry.status, entry.error_kind.as_deref()), (EntryStatus::Error, Some("unavailable")));
+}
+
+/// Nothing of the journal that a client has seen data for is missing, and the next process serves.
+#[test]
+fn what_a_client_saw_is_in_the_journal_after_a_kill() {
+    let (mesh, journal) = mesh("1s");
+    let mut serving = Serving::start(mesh.path(), "error");
+    let client = client();
+    let running = client.block_on(begin(&serving));
+    serving.signal("-KILL");
+    assert_eq!(serving.ended(), None, "killed");
+    drop(running);
+    assert_eq!(entry(&journal).begin.principal, "frida");
+    let serving = Serving::start(mesh.path(), "error");
+    assert_eq!(serving.ready().as_deref(), Some("HTTP/1.1 200 OK"));
+    assert_eq!(entry(&journal).status, EntryStatus::Interrupted);
+}
+
+/// Where nobody watches the files.
+#[test]
+fn a_hangup_takes_up_policies_and_limits() {
+    let (mesh, _) = mesh("1s");
+    let file = mesh.path().join("portcullis.toml");
+    let settings = std::fs::read_to_string(&file).unwrap() + "[catalogue]\nwatch = false\n";
+    std::fs::write(&file, &settings).unwrap();
+    let serving = Serving::start(mesh.path(), "error");
+    client().block_on(async {
+        let channel = Endpoint::from_shared(format!("http://{}", serving.flight)).unwrap().connect().await.unwrap();
+        let mut frida = crate::flight::Client::new(channel);
+        frida.handshake("frida", "frida").await.unwrap();
+        let mut ask = async |sql: &str| {
+            let info = frida.execute(sql.to_owned(), None).await.map_err(|error| error.to_string())?;
+            let rows = frida.do_get(info.endpoint[0].ticket.clone().unwrap()).await.map_err(|e| e.to_string())?;
+            let rows: Result<Vec<_>, _> = rows.try_collect().await;
+            rows.map(|_| ()).map_err(|error| error.to_string())
+        };
+        let (two, orders) = ("SELECT * FROM generate_series(1, 2)", "SELECT count(*) FROM orders.order_events");
+        std::fs::write(&file, settings.replace("[limits]\n", "[limits]\nrows = 1\n")).unwrap();
+        for policy in std::fs::read_dir(mesh.path().join("policies")).unwrap().map(|entry| entry.unwrap().path()) {
+            if policy.extension().is_some_and(|extension| extension == "cedar") {
+                std::fs::remove_file(policy).unwrap();
+            }
+        }
+        ask(two).await.unwrap();
+        ask(orders).await.unwrap();
+        serving.signal("-HUP");
+        let began = Instant::now();
+        while ask(orders).await.is_ok() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it is not felt");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(ask(two).await.unwrap_err().contains("limit of 1 rows"));
+    });
+    assert_eq!(serving.ready().as_deref(), Some("HTTP/1.1 200 OK"));
 }

@@ -263,6 +263,11 @@ pub fn bi_python() -> Option<PathBuf> {
     tool("PORTCULLIS_BI_PYTHON", "venv-bi/bin/python")
 }
 
+/// The Python of the environment with Apache Superset, which only `cargo xtask superset` sets up.
+pub fn superset_python() -> Option<PathBuf> {
+    std::env::var_os("PORTCULLIS_SUPERSET_PYTHON").map(PathBuf::from)
+}
+
 /// The program of tests/clients/go.
 pub fn go_client() -> Option<PathBuf> {
     tool("PORTCULLIS_GO_CLIENT", "go/client")

@@ -16,7 +16,7 @@ mod stopwatch;
 pub mod tables;
 
 pub use error::{EngineError, ErrorKind};
-pub use exec::{Bound, Engine, EngineLimits, Operator, Operators, Progress, ScrubbedStream};
+pub use exec::{Bound, Engine, EngineLimits, Operator, Operators, Progress, QueryLimits, ScrubbedStream};
 #[doc(hidden)]
 pub use guards::Guard;
 pub use guards::Guards;

@@ -24,6 +24,7 @@ mod metadata;
 mod poll;
 mod prepared;
 mod put;
+mod rate;
 mod running;
 mod server;
 mod service;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use portcullis_gateway::Metrics;
@@ -15,6 +16,7 @@ use tonic::transport::server::{Connected, TcpIncoming};
 use tonic::{Request, Status};
 
 use crate::auth::Credential;
+use crate::rate::Rate;
 use crate::tls::{Presented, Tls};
 
 /// Counts a connection for as long as it is there.
@@ -41,15 +43,24 @@ pub(crate) fn peer<T>(request: &Request<T>) -> Peer {
     request.extensions().get().cloned().unwrap_or_default()
 }
 
-/// The connections that come in, ready to be read from; those beyond `most` at the same time are closed at once.
+/// The connections that come in, ready to be read from; those beyond `most` at the same time, or `rate` from one address, are
+/// closed at once.
 pub(crate) fn bounded(
     incoming: TcpIncoming,
     most: u32,
+    rate: Rate,
     metrics: Arc<Metrics>,
     tls: Option<Arc<Tls>>,
 ) -> impl Stream<Item = io::Result<Io>> {
     let admitted = incoming.filter_map(move |stream| {
+        let hasty =
+            |stream: &TcpStream| stream.peer_addr().is_ok_and(|address| !rate.admits(address.ip(), Instant::now()));
         let admitted = match stream {
+            Ok(stream) if hasty(&stream) => {
+                metrics.connections_refused.add(1);
+                metrics.limited("handshakes");
+                None
+            }
             Ok(_) if metrics.connections.get() >= u64::from(most) => {
                 metrics.connections_refused.add(1);
                 metrics.limited("connections");

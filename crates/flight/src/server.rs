@@ -14,6 +14,7 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::health::Health;
 use crate::listener;
+use crate::rate::Rate;
 use crate::service::FlightSql;
 use crate::tls::{Tls, TlsConfig};
 
@@ -61,7 +62,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), FlightError> {
     let grace = gateway.config().limits.drain.duration();
-    let (most, metrics) = (gateway.config().limits.connections, Arc::clone(gateway.metrics()));
+    let limits = &gateway.config().limits;
+    let (most, rate, metrics) = (limits.connections, Rate::new(limits.handshakes), Arc::clone(gateway.metrics()));
     let age = gateway.config().identity.revocation_age.duration();
     let health = Health::new(Arc::clone(&gateway));
     let service = FlightSql::new(gateway).map_err(|error| FlightError::Metadata(error.to_string()))?;
@@ -78,7 +80,7 @@ pub async fn serve(
     let serving = server
         .add_service(health)
         .add_service(FlightServiceServer::new(service).max_decoding_message_size(MAX_REQUEST))
-        .serve_with_incoming_shutdown(listener::bounded(incoming, most, metrics, tls), async move {
+        .serve_with_incoming_shutdown(listener::bounded(incoming, most, rate, metrics, tls), async move {
             stopped.await.unwrap_or_default()
         });
     let deadline = async move {

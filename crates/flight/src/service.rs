@@ -69,7 +69,9 @@ impl FlightSql {
         let Described { schema, mut ticket, notices, sets } = self.describe(session, command).await?;
         if let Some(statement) = sets {
             statement::run_update(&self.gateway, session, &statement).await?;
-            ticket = statement.was_set().into_ticket(&self.gateway, session);
+            // The client comes with what was set: as somebody else, perhaps.
+            let next = self.gateway.going_on(session.clone()).await.map_err(status::from_gateway)?;
+            ticket = statement.was_set().into_ticket(&self.gateway, &next);
         }
         info::flight_info(&self.gateway, &schema, descriptor, &ticket, &notices)
     }

@@ -92,15 +92,24 @@ pub(crate) struct CloseResult {
 /// An empty text takes an option back, as none does.
 pub(crate) async fn set(gateway: &Gateway, session: &Session, request: SetRequest) -> Result<SetResult, Status> {
     let mut errors = HashMap::new();
-    for (name, value) in request.options {
+    // For whom comes first: the others are that user's to set.
+    let mut options: Vec<_> = request.options.into_iter().collect();
+    options.sort_by_key(|(name, _)| name != ON_BEHALF_OF);
+    let mut session = session.clone();
+    for (name, value) in options {
         let error = match name.as_str() {
             "catalog" if value.text.as_deref() == Some(CATALOG) => None,
-            TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS if value.is_text_or_none() => {
-                set_one(gateway, session, &name, value.text.as_deref()).await?
+            TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS | ON_BEHALF_OF if value.is_text_or_none() => {
+                set_one(gateway, &session, &name, value.text.as_deref()).await?
             }
-            "catalog" | TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS => Some(ErrorValue::InvalidValue),
+            "catalog" | TIME_ZONE | SCHEMA | PURPOSE | AS_OF | BREAK_GLASS | ON_BEHALF_OF => {
+                Some(ErrorValue::InvalidValue)
+            }
             _ => Some(ErrorValue::InvalidName),
         };
+        if name == ON_BEHALF_OF && error.is_none() {
+            session = gateway.going_on(session).await.map_err(status::from_gateway)?;
+        }
         errors.extend(error.map(|value| (name, OptionError { value: value.into() })));
     }
     Ok(SetResult { errors })
@@ -111,6 +120,7 @@ const SCHEMA: &str = "schema";
 const PURPOSE: &str = "purpose";
 const AS_OF: &str = "as_of";
 const BREAK_GLASS: &str = "break_glass";
+const ON_BEHALF_OF: &str = "on_behalf_of";
 
 async fn set_one(
     gateway: &Gateway,
@@ -141,6 +151,7 @@ pub(crate) fn get(gateway: &Gateway, session: &Session) -> GetResult {
         of(PURPOSE, purpose),
         of(AS_OF, gateway.as_of(session)),
         of(BREAK_GLASS, gateway.break_glass(session)),
+        of(ON_BEHALF_OF, set.on_behalf_of),
     ];
     GetResult { options: all.into_iter().flatten().collect() }
 }

@@ -83,6 +83,14 @@ fn issuers(config: &Config, snapshot: &PolicySnapshot) -> Vec<Finding> {
     let bounded = config.limits.groups.keys().filter(|group| !known.contains(group.as_str()));
     let bounded =
         bounded.map(|group| format!("`limits.groups`: the group `{group}` is not in policies/vocabulary.yaml"));
+    let classes: BTreeSet<&str> = snapshot.vocabulary().limits().collect();
+    let valued: BTreeSet<&str> = config.limits.classes.keys().map(String::as_str).collect();
+    let unnamed = valued
+        .difference(&classes)
+        .map(|name| format!("`limits.classes.{name}`: `{name}` is not among the `limits` of policies/vocabulary.yaml"));
+    let unvalued = classes.difference(&valued);
+    let unvalued = unvalued.map(|name| format!("there is no `[limits.classes.{name}]`, which policies may give"));
+    let bounded = bounded.chain(unnamed).chain(unvalued);
     let finding = |code| move |message| Finding::error(code, Position::file(config::FILE), message);
     unknown.map(finding("identity-unknown-name")).chain(bounded.map(finding("limits-unknown-name"))).collect()
 }

@@ -86,6 +86,19 @@ impl Gateway {
         }
     }
 
+    /// The session as it goes on with what it has set: for the user that it has chosen to act for, if it has.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::act_for`].
+    pub async fn going_on(&self, session: Session) -> Result<Session, GatewayError> {
+        let own = session.before_choice().clone();
+        match own.options().on_behalf_of {
+            Some(user) => Ok(self.act_for(own, &user).await?.by_choice()),
+            None => Ok(own),
+        }
+    }
+
     /// The session, if its actor may act for its user.
     async fn may_act(&self, session: Session) -> Result<Session, GatewayError> {
         match self.subject(&self.state(), &session) {
@@ -102,7 +115,8 @@ impl Gateway {
         Err(error)
     }
 
-    /// What the session has set, for the client to keep: sealed for its principal, and as text.
+    /// What the session has set, for the client to keep: sealed for its principal, and as text. For whom it
+    /// has chosen to act is part of it.
     ///
     /// # Errors
     ///
@@ -110,7 +124,7 @@ impl Gateway {
     pub fn seal_options(&self, session: &Session) -> Result<String, GatewayError> {
         let payload = serde_json::to_vec(&session.options()).map_err(|e| GatewayError::internal(e.to_string()))?;
         let expires_ms = self.after(self.config().identity.token_lifetime);
-        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, &session.audience(), &payload, expires_ms)))
+        Ok(URL_SAFE_NO_PAD.encode(self.signer.seal(OPTIONS, &session.before_choice().audience(), &payload, expires_ms)))
     }
 
     /// The session with what it had set, as the client has kept it; and whether that should be sealed anew soon. A refusal
@@ -119,6 +133,7 @@ impl Gateway {
     /// # Errors
     ///
     /// `Unauthenticated`, if it is not this principal's, or has expired: without it, a purpose would be dropped in silence.
+    /// `PermissionDenied`, if it may not act any longer for whom it has chosen to.
     pub async fn resume(&self, session: Session, kept: &str) -> Result<(Session, bool), GatewayError> {
         let lifetime = self.config().identity.token_lifetime;
         let sealed = URL_SAFE_NO_PAD.decode(kept).unwrap_or_default();
@@ -130,7 +145,8 @@ impl Gateway {
         match read {
             Ok((options, expires_ms)) => {
                 let left = expires_ms.saturating_sub(self.clock.now_ms());
-                Ok((session.with_options(options, true), left < millis(lifetime) / 2))
+                let session = self.going_on(session.with_options(options, true)).await?;
+                Ok((session, left < millis(lifetime) / 2))
             }
             Err(broken) => {
                 let what = match broken {

@@ -2,10 +2,11 @@
 
 mod health;
 mod open;
+mod reload;
 mod subject;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use datafusion::arrow::record_batch::RecordBatch;
@@ -18,22 +19,22 @@ use portcullis_govern::{AsOf, Defaults, Statements, UTC};
 
 use crate::access::{self, AccessReport};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::describe::{self, Described};
 use crate::error::GatewayError;
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::metrics::Metrics;
 use crate::page::Page;
+use crate::pipeline;
 use crate::refusals::Refusals;
 use crate::session::Session;
 use crate::signer::Signer;
 use crate::standing::Standing;
-use crate::state::{Current, Parts, Reload, State};
+use crate::state::{Current, Parts, State};
 use crate::stream::QueryStream;
 use crate::tables::{self, VisibleTable};
 use crate::turns::Turns;
-use crate::{mesh, pipeline};
 
 pub use health::Ready;
 pub(crate) use subject::principal;
@@ -51,8 +52,10 @@ pub struct Gateway {
     parts: Parts,
     current: Arc<Current>,
     pub(crate) statements: Statements,
-    /// One reload at a time: what was read earlier must not come into force later.
-    reloading: Mutex<()>,
+    /// `portcullis.toml` as it was read last. One reload at a time: what was read earlier must not come into force later.
+    reloading: Mutex<Config>,
+    /// The limits of single statements as they are now; what all share is as it was at the start.
+    limits: RwLock<Arc<Limits>>,
     pub(crate) clock: Clock,
     pub(crate) logins: Logins,
     pub(crate) identity: Identity,
@@ -143,7 +146,8 @@ impl Gateway {
     pub async fn explain_access(&self, session: &Session, sql: &str) -> Result<AccessReport, GatewayError> {
         let state = self.state();
         let subject = self.subject(&state, session)?;
-        let statement = self.statements.parse(session.user(), sql, &self.defaults(session))?;
+        let limits = self.limits(&state, &subject).parse;
+        let statement = self.statements.parse(session.user(), sql, &limits, &self.defaults(session))?;
         let verdict = pipeline::govern(self.engine(), &state, &statement, &subject, None).await?;
         Ok(access::report(&state, &subject, &statement, &verdict))
     }
@@ -212,31 +216,6 @@ impl Gateway {
     pub fn break_glass(&self, session: &Session) -> Option<String> {
         let latest_ms = self.latest(self.config.identity.break_glass);
         session.options().reason(self.clock.now_ms(), latest_ms).map(str::to_owned)
-    }
-
-    /// Takes up the mesh directory as it is now; [`Gateway::open`] does so by itself where `catalogue.watch` is on.
-    /// Whether anything in force has changed. What is wrong is in [`Gateway::findings`].
-    pub async fn reload(self: &Arc<Gateway>) -> bool {
-        let gateway = Arc::clone(self);
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let _turn = gateway.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-            gateway.current.reload(&mesh::read(&gateway.mesh_dir, &gateway.config), &gateway.parts)
-        });
-        match reloaded.await {
-            Ok(Reload { kept: true, version, .. }) => {
-                self.metrics.reloads_refused.add(1);
-                tracing::error!(version, "the mesh was not reloaded: the policies do not compile");
-                false
-            }
-            Ok(Reload { changed, version, .. }) => {
-                tracing::info!(version, changed, "the mesh was reloaded");
-                changed
-            }
-            Err(error) => {
-                tracing::error!(%error, "reloading the mesh failed");
-                false
-            }
-        }
     }
 
     /// Takes no more queries: the gateway is not ready any longer, and what runs goes on.

@@ -20,6 +20,7 @@ mod explain;
 mod gateway;
 mod identity;
 mod keys;
+mod limits;
 mod login;
 mod memory;
 mod mesh;

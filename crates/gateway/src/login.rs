@@ -11,8 +11,6 @@ use crate::error::GatewayError;
 use crate::throttle::Throttle;
 use crate::users::{Users, verify};
 
-/// Passwords checked at the same time: each takes memory and a core.
-const AT_ONCE: usize = 4;
 /// How long a login may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Longer passwords are not looked at.
@@ -28,7 +26,7 @@ impl Logins {
     pub(crate) fn new(config: &Identity) -> Logins {
         let throttle = |attempts| Throttle::new(attempts, config.login_window.duration());
         let (users, addresses) = (throttle(config.login_attempts), throttle(config.address_attempts));
-        Logins { users, addresses, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Logins { users, addresses, turns: Arc::new(Semaphore::new(config.logins as usize)) }
     }
 
     /// Whether there were too many failures as this user, or from this network.

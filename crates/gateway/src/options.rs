@@ -1,4 +1,4 @@
-//! Options of a session (`SET purpose`, `SET schema`, `SET as_of`, `SET break_glass`, `SET TIME ZONE`). The gateway keeps none of them:
+//! Options of a session (`SET purpose`, `SET schema`, `SET as_of`, `SET break_glass`, `SET on_behalf_of`, `SET TIME ZONE`). The gateway keeps none of them:
 //! they are a session's own, and travel with the client, sealed, so that any replica has them.
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct SessionOptions {
     /// `SET break_glass`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BrokenGlass>,
+    /// `SET on_behalf_of`: the user for whom the session's principal asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<String>,
 }
 
 /// A reason to see more, for a while.

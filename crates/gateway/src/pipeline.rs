@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::error::{ErrorKind, GatewayError};
 use crate::explain;
 use crate::gateway::Gateway;
+use crate::limits::OwnLimits;
 use crate::metrics::{Ended, Metrics};
 use crate::record;
 use crate::refusals::{Refusal, What};
@@ -103,9 +104,10 @@ async fn begin(
 /// Waits for a turn, by who asks and all the groups that they are in at this moment.
 async fn turn(gateway: &Gateway, session: &Session) -> Result<Turn, (What, GatewayError)> {
     let state = gateway.state();
-    let Subject { principal, .. } = gateway.subject(&state, session).map_err(|error| (What::Token, error))?;
-    let groups = state.snapshot.vocabulary().memberships(&principal.groups);
-    gateway.turns().take(&principal.id, &groups).await.map_err(|error| (What::Query, error))
+    let subject = gateway.subject(&state, session).map_err(|error| (What::Token, error))?;
+    let groups = state.snapshot.vocabulary().memberships(&subject.principal.groups);
+    let own = gateway.limits(&state, &subject);
+    gateway.turns().take(&subject.principal.id, &groups, &own).await.map_err(|error| (What::Query, error))
 }
 
 /// Refuses what did not come to a query.
@@ -122,6 +124,7 @@ pub(crate) struct Query<'a> {
     gateway: &'a Gateway,
     session: &'a Session,
     state: &'a Arc<State>,
+    limits: OwnLimits,
     /// The audit record, as far as it is known.
     record: Begin,
 }
@@ -139,7 +142,8 @@ impl<'a> Query<'a> {
         };
         let id = Uuid::new_v4().simple().to_string();
         let record = record::begin(&id, session, &subject, state.snapshot.version());
-        Ok((Query { gateway, session, state, record }, subject))
+        let limits = gateway.limits(state, &subject);
+        Ok((Query { gateway, session, state, limits, record }, subject))
     }
 
     fn began(&self) {
@@ -157,7 +161,7 @@ impl<'a> Query<'a> {
     ) -> Result<QueryStream, GatewayError> {
         let engine = self.gateway.engine();
         let bound = match engine.prepare(plan).await {
-            Ok(bound) => bound,
+            Ok(bound) => bound.within(self.limits.of_engine()),
             Err(error) => {
                 // Permitted, but not run: the record keeps what was decided, its end says that it failed.
                 self.record = self.decided(Decided::Permitted, decision, &[]);
@@ -189,7 +193,7 @@ impl<'a> Query<'a> {
         let mut clock = Stopwatch::start();
         let entry = self.gateway.journal().begin(self.record).await?;
         clock.stage("record");
-        let start = Start::new(self.gateway, schema, batches, turn);
+        let start = Start::new(self.gateway, &self.limits, schema, batches, turn);
         let trace = self.session.trace();
         let start = Start { notices: notices(decision), revoked, domains, trace, operators, ..start };
         Ok(QueryStream::new(start, entry))
@@ -208,11 +212,11 @@ impl<'a> Query<'a> {
     /// Sets an option of the session. The answer has no columns and no rows.
     async fn set(self, setting: &Setting, subject: &Subject, turn: Turn) -> Result<QueryStream, GatewayError> {
         let kept = settings::kept(self.session);
-        let Query { gateway, session, mut record, .. } = self.settable(setting, subject, kept).await?;
+        let Query { gateway, session, limits, mut record, .. } = self.settable(setting, subject, kept).await?;
         record.decision = Decided::Permitted;
         let entry = gateway.journal().begin(record).await?;
         settings::apply(session, setting, gateway.after(gateway.config().identity.break_glass));
-        let start = Start::new(gateway, settings::schema(), Box::pin(stream::empty()), turn);
+        let start = Start::new(gateway, &limits, settings::schema(), Box::pin(stream::empty()), turn);
         Ok(QueryStream::new(Start { trace: session.trace(), ..start }, entry))
     }
 
@@ -226,7 +230,7 @@ impl<'a> Query<'a> {
         if let Setting::BreakGlass(Some(reason)) = setting {
             self.record.break_glass = Some(reason.clone());
         }
-        match otherwise.and_then(|()| settings::check(self.state, subject, setting)) {
+        match otherwise.and_then(|()| settings::check(self.state, self.session, subject, setting)) {
             Ok(()) => Ok(self),
             Err(error) if error.kind == ErrorKind::PermissionDenied => self.refuse_as(Decided::Denied, error).await,
             Err(error) => self.refuse(error).await,

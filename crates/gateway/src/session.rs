@@ -12,6 +12,9 @@ use crate::options::SessionOptions;
 use crate::personal::PersonalToken;
 use crate::trace::TraceParent;
 
+/// The authentication of a session within this process.
+pub(crate) const LOCAL: &str = "local";
+
 /// An authenticated principal. Groups and attributes of users of the users file are not part of it: they are looked up
 /// at each call, so that a change there (or the removal of a user) is felt at once. Those of a principal of an identity
 /// provider are what the token of this very call says.
@@ -23,6 +26,8 @@ pub struct Session {
     claimed: Option<Arc<Principal>>,
     /// The session of who acts for the user, where somebody does.
     actor: Option<Arc<Session>>,
+    /// Whether that is by an option of the actor's session.
+    chosen: bool,
     credential: Option<Credential>,
     authentication: &'static str,
     purpose: Option<String>,
@@ -65,6 +70,7 @@ impl Session {
             user,
             claimed: None,
             actor: None,
+            chosen: false,
             credential: None,
             authentication,
             purpose: None,
@@ -79,7 +85,7 @@ impl Session {
 
     /// A session within this process, which keeps its options itself.
     pub(crate) fn local(user: &str) -> Session {
-        Session { keeps_options: true, ..Session::new(user.to_owned(), "local", None) }
+        Session { keeps_options: true, ..Session::new(user.to_owned(), LOCAL, None) }
     }
 
     /// The session of a principal that an identity provider vouches for.
@@ -111,6 +117,16 @@ impl Session {
     /// each statement.
     pub(crate) fn acted_by(self, actor: Session) -> Session {
         Session { actor: Some(Arc::new(actor)), ..self }
+    }
+
+    /// The same session, which acts for its user because that option is set.
+    pub(crate) fn by_choice(self) -> Session {
+        Session { chosen: true, ..self }
+    }
+
+    /// The session as it logged in, whatever user it has chosen to act for.
+    pub(crate) fn before_choice(&self) -> &Session {
+        self.actor.as_deref().filter(|_| self.chosen).unwrap_or(self)
     }
 
     /// The session of who acts for the user.

@@ -9,8 +9,9 @@ use portcullis_govern::Subject;
 use portcullis_govern::sql::Setting;
 
 use crate::error::{ErrorKind, GatewayError};
-use crate::options::BrokenGlass;
-use crate::session::Session;
+use crate::gateway::principal;
+use crate::options::{BrokenGlass, SessionOptions};
+use crate::session::{LOCAL, Session};
 use crate::state::State;
 use crate::tables;
 
@@ -24,9 +25,15 @@ pub(crate) fn schema() -> SchemaRef {
 }
 
 /// Whether a setting has a value that can be.
-pub(crate) fn check(state: &State, subject: &Subject, setting: &Setting) -> Result<(), GatewayError> {
+pub(crate) fn check(
+    state: &State,
+    session: &Session,
+    subject: &Subject,
+    setting: &Setting,
+) -> Result<(), GatewayError> {
     match setting {
         Setting::BreakGlass(Some(reason)) => may_break_glass(state, subject, reason),
+        Setting::OnBehalfOf(user) => may_act(state, session, subject, user.as_deref()),
         Setting::Purpose(Some(purpose)) => known(state, purpose),
         Setting::TimeZone(Some(zone)) => zone_known(zone),
         Setting::Schema(Some(schema)) => schema_known(state, subject, schema),
@@ -54,6 +61,11 @@ pub(crate) fn apply(session: &Session, setting: &Setting, glass_ms: i64) {
         Setting::Purpose(purpose) => options.purpose.clone_from(purpose),
         Setting::TimeZone(zone) => options.time_zone.clone_from(zone),
         Setting::AsOf(time) => options.as_of = *time,
+        // What was set before was set by, or for, somebody else.
+        Setting::OnBehalfOf(user) if options.on_behalf_of != *user => {
+            *options = SessionOptions { on_behalf_of: user.clone(), ..SessionOptions::default() };
+        }
+        Setting::OnBehalfOf(_) => {}
         Setting::BreakGlass(reason) => {
             options.break_glass = reason.clone().map(|reason| BrokenGlass { reason, until_ms: glass_ms });
             match reason {
@@ -62,6 +74,23 @@ pub(crate) fn apply(session: &Session, setting: &Setting, glass_ms: i64) {
             }
         }
     });
+}
+
+/// Whether the session may go on for a user, or as who has logged in.
+fn may_act(state: &State, session: &Session, subject: &Subject, user: Option<&str>) -> Result<(), GatewayError> {
+    let own = session.before_choice();
+    let refused = |message: &str| Err(GatewayError::new(ErrorKind::PermissionDenied, message));
+    match user {
+        None => Ok(()),
+        Some(_) if own.actor().is_some() => {
+            refused("who acts for a user already cannot act for another one by way of that")
+        }
+        Some(_) if own.authentication() == LOCAL => refused("a session of the command line asks for who `--as` says"),
+        Some(user) => {
+            let acting = own.clone().acting_for(user.to_owned());
+            principal(state, &acting, &subject.context).map(drop)
+        }
+    }
 }
 
 /// Whether some policy lets the subject break the glass for some table, and the reason says something.

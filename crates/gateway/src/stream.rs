@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::error::{ErrorKind, GatewayError};
 use crate::gateway::Gateway;
+use crate::limits::OwnLimits;
 use crate::metrics::{Ended, Metrics};
 use crate::trace::TraceParent;
 use crate::turns::{self, Turn};
@@ -44,14 +45,9 @@ pub(crate) struct Start {
 }
 
 impl Start {
-    /// Rows that nothing revokes, bounded as configured.
-    pub(crate) fn new(gateway: &Gateway, schema: SchemaRef, batches: Batches, turn: Turn) -> Start {
-        let limits = &gateway.config().limits;
-        let bounds = Bounds {
-            time: limits.query_time.duration(),
-            client_wait: limits.client_wait.duration(),
-            bytes: limits.bytes.map(|size| size.bytes()),
-        };
+    /// Rows that nothing revokes, within these limits.
+    pub(crate) fn new(gateway: &Gateway, limits: &OwnLimits, schema: SchemaRef, batches: Batches, turn: Turn) -> Start {
+        let bounds = Bounds { time: limits.query_time, client_wait: limits.client_wait, bytes: limits.bytes };
         let revoked = Box::pin(std::future::pending());
         let metrics = Arc::clone(gateway.metrics());
         let (notices, domains) = (Vec::new(), Vec::new());

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::config::Limits;
 use crate::error::{ErrorKind, GatewayError};
+use crate::limits::OwnLimits;
 use crate::memory::Memory;
 
 /// The longest that a client is told to wait before it comes again.
@@ -30,11 +31,8 @@ struct Shared {
 
 struct Bounds {
     all: u32,
-    principal: u32,
     groups: BTreeMap<String, u32>,
     queue: u32,
-    principal_queue: u32,
-    longest_wait: Duration,
 }
 
 #[derive(Default)]
@@ -57,6 +55,8 @@ struct Who {
     principal: String,
     /// Those of the principal's groups that have a bound.
     groups: Vec<String>,
+    /// How many queries of the principal may run when this one begins.
+    most: u32,
 }
 
 /// The right to run one query, until it is dropped.
@@ -75,14 +75,8 @@ impl Drop for Turn {
 
 impl Turns {
     pub(crate) fn new(limits: &Limits, memory: Memory) -> Turns {
-        let bounds = Bounds {
-            all: limits.concurrent_queries,
-            principal: limits.principal_queries,
-            groups: limits.groups.clone(),
-            queue: limits.queued_queries,
-            principal_queue: limits.principal_queued_queries,
-            longest_wait: limits.queue_wait.duration(),
-        };
+        let bounds =
+            Bounds { all: limits.concurrent_queries, groups: limits.groups.clone(), queue: limits.queued_queries };
         Turns { shared: Arc::new(Shared { bounds, memory, state: Mutex::default(), idle: Notify::new() }) }
     }
 
@@ -91,16 +85,21 @@ impl Turns {
     /// # Errors
     ///
     /// `ResourceExhausted` at once if too many wait already or memory is short, and if none comes in time; `Unavailable` when the gate is closed.
-    pub(crate) async fn take(&self, principal: &str, groups: &BTreeSet<&str>) -> Result<Turn, GatewayError> {
+    pub(crate) async fn take(
+        &self,
+        principal: &str,
+        groups: &BTreeSet<&str>,
+        own: &OwnLimits,
+    ) -> Result<Turn, GatewayError> {
         let shared = &self.shared;
         let groups = groups.iter().filter(|group| shared.bounds.groups.contains_key(**group));
         let groups = groups.map(|group| (*group).to_owned()).collect();
-        let who = Who { principal: principal.to_owned(), groups };
-        let turn = match shared.ask(who)? {
+        let who = Who { principal: principal.to_owned(), groups, most: own.queries };
+        let turn = match shared.ask(who, own.queued)? {
             Asked::Now(turn) => return Ok(turn),
             Asked::Later(turn) => turn,
         };
-        match tokio::time::timeout(shared.bounds.longest_wait, turn).await {
+        match tokio::time::timeout(own.queue_wait, turn).await {
             Ok(Ok(turn)) => Ok(turn),
             Ok(Err(_)) => Err(closed()),
             Err(_) => {
@@ -158,7 +157,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(self: &Arc<Self>, who: Who) -> Result<Asked, GatewayError> {
+    fn ask(self: &Arc<Self>, who: Who, queued: u32) -> Result<Asked, GatewayError> {
         let mut state = self.lock();
         if state.closed {
             return Err(closed());
@@ -179,7 +178,7 @@ impl Shared {
             return Err(exhausted("queue", "too many queries are waiting already", hint));
         }
         let own = state.waiting.iter().filter(|waiting| waiting.who.principal == who.principal).count();
-        if own >= self.bounds.principal_queue as usize {
+        if own >= queued as usize {
             let hint = self.hint(&state);
             return Err(exhausted("principal_queue", "too many of your queries are waiting already", hint));
         }
@@ -195,7 +194,7 @@ impl Shared {
         };
         state.running < self.bounds.all
             && (state.running == 0 || !self.memory.is_full())
-            && state.principals.get(&who.principal).copied().unwrap_or(0) < self.bounds.principal
+            && state.principals.get(&who.principal).copied().unwrap_or(0) < who.most
             && !who.groups.iter().any(full)
     }
 

@@ -69,7 +69,7 @@ async fn only_addresses_of_collectors_are_taken() {
 #[test]
 fn operators_hang_below_the_stage_that_they_run_in() {
     let micros = Duration::from_micros;
-    let operator = |name: &str, parent, rows| TracedOperator {
+    let operator = |name: &str, parent, rows: Option<u64>| TracedOperator {
         name: name.to_owned(),
         parent,
         after: micros(1_100),

@@ -7,6 +7,7 @@ mod docs;
 mod fuzz;
 mod noninterference;
 mod process;
+mod superset;
 mod test;
 mod tidy;
 mod tools;
@@ -57,6 +58,8 @@ enum Command {
         #[arg(long)]
         release: bool,
     },
+    /// Apache Superset with a dataset and a chart: sets it up in the cache (a gigabyte), and compares what it shows.
+    Superset,
     /// What a compiler doesn't see: crate graph, crates without I/O, paths of one machine. Part of the tests, too.
     Tidy,
     /// Write docs/cli.md again from the command's own help.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
         Command::Fuzz { rows, policies, release } => fuzz::run(rows, policies, release),
         Command::Noninterference { queries, seed, release } => noninterference::run(queries, seed, release),
+        Command::Superset => superset::run(),
         Command::Tidy => tidy::run(),
         Command::Docs => docs::run(),
         Command::Bench { options } => bench::run(&options),

@@ -30,7 +30,7 @@ const ACTING_WORDS: &[&str] = &[
 /// The command: all checks.
 pub fn run() -> Result<()> {
     let mut wrong = Vec::new();
-    for check in [crate_graph, purity, machine_paths, crate_docs, file_sizes, security_model] {
+    for check in [crate_graph, purity, machine_paths, crate_docs, file_sizes, tests_of_pages] {
         wrong.extend(check()?);
     }
     for line in &wrong {
@@ -176,13 +176,17 @@ fn file_sizes() -> Result<Vec<String>> {
     Ok(wrong)
 }
 
-/// Every test that docs/security-model.md names, as `file#test`, exists; and every promise of its tables names something.
-fn security_model() -> Result<Vec<String>> {
-    const PAGE: &str = "docs/security-model.md";
+/// The pages of promises, and how many tests they name at least.
+fn tests_of_pages() -> Result<Vec<String>> {
+    Ok([named_tests("docs/security-model.md", 30)?, named_tests("docs/clients/README.md", 15)?].concat())
+}
+
+/// Every test that a page names, as `file#test`, exists; and those are not few.
+fn named_tests(page: &str, least: usize) -> Result<Vec<String>> {
     let named = regex::Regex::new(r"`([a-z0-9_/]+\.rs)(?:#([a-z0-9_]+))?`")?;
     let mut wrong = Vec::new();
     let mut tests = 0;
-    for (number, line) in (1..).zip(std::fs::read_to_string(root().join(PAGE))?.lines()) {
+    for (number, line) in (1..).zip(std::fs::read_to_string(root().join(page))?.lines()) {
         for found in named.captures_iter(line) {
             let part = |index| found.get(index).map(|part: regex::Match<'_>| part.as_str());
             let (Some(file), test) = (part(1), part(2)) else { continue };
@@ -190,15 +194,15 @@ fn security_model() -> Result<Vec<String>> {
             let text = std::fs::read_to_string(root().join(file));
             match (text, test) {
                 (Ok(text), Some(test)) if !text.contains(&format!("fn {test}(")) => {
-                    wrong.push(format!("{PAGE}:{number}: there is no test `{test}` in `{file}`"));
+                    wrong.push(format!("{page}:{number}: there is no test `{test}` in `{file}`"));
                 }
-                (Err(_), Some(_)) => wrong.push(format!("{PAGE}:{number}: there is no file `{file}`")),
+                (Err(_), Some(_)) => wrong.push(format!("{page}:{number}: there is no file `{file}`")),
                 _ => {}
             }
         }
     }
-    if tests < 30 {
-        wrong.push(format!("{PAGE}: names only {tests} tests"));
+    if tests < least {
+        wrong.push(format!("{page}: names only {tests} tests"));
     }
     Ok(wrong)
 }
@@ -255,8 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn the_security_model_names_tests_that_are_there() {
-        none(security_model().unwrap());
+    fn pages_name_tests_that_are_there() {
+        none(tests_of_pages().unwrap());
     }
 
     #[test]

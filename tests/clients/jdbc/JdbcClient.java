@@ -55,6 +55,7 @@ public class JdbcClient {
       facts.put("filtered", filtered(connection));
       times(connection);
       errors(connection);
+      facts.put("fetched", fetched(connection));
       facts.put("all_rows", count(connection.createStatement().executeQuery("SELECT * FROM orders.order_events")));
     }
     try (Connection connection = DriverManager.getConnection(url); Statement statement = connection.createStatement()) {
@@ -69,6 +70,18 @@ public class JdbcClient {
       DriverManager.getConnection(url + "&catalog=other");
     } catch (SQLException error) {
       facts.put("other_catalog", "refused");
+    }
+  }
+
+  /** What tools set before they ask: how many rows at a time, how many at all, for how long, and in which catalogue. */
+  private static List<Object> fetched(Connection connection) throws SQLException {
+    connection.setCatalog("mesh");
+    try (Statement statement = connection.createStatement()) {
+      statement.setFetchSize(7);
+      statement.setQueryTimeout(60);
+      int all = count(statement.executeQuery("SELECT order_id FROM orders.order_events"));
+      statement.setMaxRows(3);
+      return List.of(all, count(statement.executeQuery("SELECT order_id FROM orders.order_events")));
     }
   }
 

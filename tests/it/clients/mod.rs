@@ -5,6 +5,7 @@ mod conformance;
 mod go;
 mod harlequin;
 mod sqlalchemy;
+mod superset;
 
 use std::path::Path;
 use std::process::Command;
@@ -214,6 +215,7 @@ fn external_jdbc_reads_rows_metadata_and_errors() {
         assert_eq!(facts["with_catalog"], json!([["1"]]));
         assert_eq!(facts["other_catalog"], "refused");
         assert_eq!(facts["set_is_an_update"], true);
+        assert_eq!(facts["fetched"], json!([facts["all_rows"], 3]));
         contains(&facts["no_column"], "nothing");
         assert_ne!(facts["unparsable"], "no error");
     }
@@ -226,7 +228,8 @@ fn text(value: &Value) -> &str {
 
 #[test]
 fn external_jdbc_binds_parameters_and_keeps_timestamps() {
-    for (zone, (user, purpose)) in ["America/New_York", "Asia/Kolkata"].into_iter().zip(PEOPLE) {
+    let zones = ["America/New_York", "Asia/Kolkata", "Pacific/Auckland"];
+    for (zone, (user, purpose)) in zones.into_iter().zip(PEOPLE.into_iter().cycle()) {
         let Some(mut java) = jdbc(zone, "JdbcClient.java") else { return };
         let facts = facts(&mut java, user, purpose);
         let bound = facts["parameters"].as_object().unwrap();

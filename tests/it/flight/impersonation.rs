@@ -8,7 +8,8 @@ use portcullis_audit::Query;
 use prost::Message;
 use tonic::{Code, Request, Status};
 
-use super::{Client, channel, descriptor, fetch, login, number, query, statement, texts, token, with};
+use super::{Client, Kept, channel, descriptor, fetch, login, number, query, statement, texts, token, with};
+use super::{options, session};
 use crate::support::{self, Served, block_on, served};
 
 const HEADER: &str = "x-portcullis-on-behalf-of";
@@ -124,4 +125,42 @@ fn a_service_sees_what_its_user_sees_and_its_tickets_are_for_both() {
     let both =
         |entry: &&portcullis_audit::Entry| entry.begin.principal == "ana" && entry.begin.actor.as_deref() == Some("bi");
     assert!(entries.iter().filter(both).count() >= 2, "{entries:?}");
+}
+
+#[test]
+fn a_session_option_says_for_whom_a_service_asks() {
+    let (mesh, served) = lab();
+    block_on(async {
+        let wanted = number(&query(&mut login(&served, "ana").await, ORDERS).await);
+        let mut kept = Kept::resume(bi(&served).await).await;
+        assert!(kept.info(ORDERS).await.is_err(), "bi itself sees nothing");
+        // By SQL, as clients run it: what describes it sets it, and its stream belongs to who asks next.
+        assert!(kept.query("SET on_behalf_of = 'ana'").await.is_empty());
+        assert_eq!(number(&kept.query(ORDERS).await), wanted);
+        assert_eq!(session::get(&mut kept).await.get("on_behalf_of").map(String::as_str), Some("ana"));
+        let stolen = kept.info(ORDERS).await.unwrap().endpoint[0].ticket.clone().unwrap();
+        let mut raw = FlightServiceClient::new(channel(&served).await);
+        for other in [token(&served, "ana").await, bi(&served).await.token().unwrap().clone()] {
+            let error = raw.do_get(with(&other, stolen.clone())).await.map(drop).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+        }
+        kept.query("SET on_behalf_of = DEFAULT").await;
+        assert!(kept.info(ORDERS).await.is_err(), "bi itself again");
+        // By the protocol, with what only ana may set: bi could not discover the schema.
+        assert_eq!(options::set(&mut kept, "schema", Some("orders")).await, Some(2));
+        assert_eq!(options::set(&mut kept, "on_behalf_of", Some("dev")).await, Some(2));
+        let refused = options::set_all(&mut kept, &[("schema", "orders"), ("on_behalf_of", "ana")]).await;
+        assert!(refused.is_empty(), "{refused:?}");
+        assert_eq!(number(&kept.query("SELECT count(*) AS n FROM order_events").await), wanted);
+        // As an update.
+        kept.update("SET on_behalf_of = DEFAULT").await.unwrap();
+        assert!(kept.info(ORDERS).await.is_err());
+        kept.update("SET on_behalf_of = 'ana'").await.unwrap();
+        assert_eq!(number(&kept.query(ORDERS).await), wanted);
+    });
+    let journal = mesh.path().join(".portcullis/audit");
+    let entries: Vec<_> = portcullis_audit::search(&journal, &Query::default()).unwrap().map(Result::unwrap).collect();
+    let both =
+        |entry: &&portcullis_audit::Entry| entry.begin.principal == "ana" && entry.begin.actor.as_deref() == Some("bi");
+    assert!(entries.iter().filter(both).count() >= 3, "{entries:?}");
 }

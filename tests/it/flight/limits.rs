@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use futures::TryStreamExt;
-use portcullis_gateway::config::{Limits, Size, Span};
+use portcullis_gateway::config::{LimitClass, Limits, Size, Span};
 use portcullis_gateway::{Config, Gateway};
 use tempfile::TempDir;
 use tonic::Code;
@@ -23,7 +23,19 @@ struct Limited {
 }
 
 async fn limited(limits: Limits) -> Limited {
+    limited_by(limits, "").await
+}
+
+/// With a policy more, and with what that may give.
+async fn limited_by(limits: Limits, policy: &str) -> Limited {
     let mesh = support::copy_of_mesh();
+    if !policy.is_empty() {
+        let names: Vec<&str> = limits.classes.keys().map(String::as_str).collect();
+        let path = mesh.path().join("policies/vocabulary.yaml");
+        let vocabulary = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{vocabulary}\nlimits: [{}]\n", names.join(", "))).unwrap();
+        std::fs::write(mesh.path().join("policies/limits.cedar"), policy).unwrap();
+    }
     let mut config = Config::load(mesh.path()).unwrap();
     config.catalogue.watch = false;
     config.limits = limits;
@@ -164,6 +176,86 @@ fn rows_and_bytes_of_an_answer_are_bounded() {
             assert_eq!(limited.count(&format!("portcullis_limits_total{{limit=\"{limit}\"}}")), 1, "{limit}");
         }
         assert_eq!(query(&mut client, "SELECT * FROM generate_series(1, 100)").await[0].num_rows(), 100);
+    });
+}
+
+/// Who looks into a fraud may have more rows, longer statements and more of them; others may not, and neither may she for another
+/// purpose.
+#[test]
+fn policies_give_some_other_limits() {
+    const POLICY: &str = "@id(\"heavy\") permit (principal in Group::\"fraud\", action == Action::\"useLimits\", \
+                          resource == Limits::\"heavy\") when { context has purpose && context.purpose == Purpose::\"fraud\" };";
+    let heavy = LimitClass {
+        rows: Some(1_000),
+        statement: Some(Size::kib(64)),
+        principal_queries: Some(2),
+        query_memory: Some(Size::mib(1)),
+        ..LimitClass::default()
+    };
+    let limits = Limits {
+        rows: Some(10),
+        statement: Size::kib(1),
+        principal_queries: 1,
+        principal_queued_queries: 0,
+        classes: [("heavy".to_owned(), heavy)].into(),
+        ..Limits::default()
+    };
+    let long = format!("SELECT {} AS long", "1 + ".repeat(200) + &" ".repeat(1_024) + "1");
+    block_on(async {
+        let limited = limited_by(limits, POLICY).await;
+        let run = async |user: &str, purpose: Option<&str>, sql: &str| {
+            let mut client = login(&limited.served, user).await;
+            if let Some(purpose) = purpose {
+                client.set_header("purpose", purpose);
+            }
+            let info = client.execute(sql.to_owned(), None).await.map_err(|error| error.to_string())?;
+            let rows = client.do_get(info.endpoint[0].ticket.clone().unwrap()).await.map_err(|e| e.to_string())?;
+            let rows: Result<Vec<_>, _> = rows.try_collect().await;
+            rows.map(|batches| batches.iter().map(|batch| batch.num_rows()).sum::<usize>()).map_err(|e| e.to_string())
+        };
+        let rows = |count: u32| format!("SELECT * FROM generate_series(1, {count})");
+        assert_eq!(run("frida", Some("fraud"), &rows(1_000)).await, Ok(1_000));
+        assert!(run("frida", Some("fraud"), &rows(1_001)).await.unwrap_err().contains("limit of 1000 rows"));
+        assert_eq!(run("frida", Some("fraud"), &long).await, Ok(1));
+        let retains = "SELECT cardinality(array_agg(value)) FROM generate_series(1, 1000000)";
+        assert!(run("frida", Some("fraud"), retains).await.unwrap_err().contains("memory"), "less than others have");
+        for (user, purpose) in [("frida", None), ("frida", Some("analytics")), ("ana", Some("fraud"))] {
+            assert_eq!(run(user, purpose, &rows(10)).await, Ok(10));
+            assert!(
+                run(user, purpose, &rows(11)).await.unwrap_err().contains("limit of 10 rows"),
+                "{user} {purpose:?}"
+            );
+            assert!(run(user, purpose, &long).await.unwrap_err().contains("1024"), "{user} {purpose:?}");
+            assert_eq!(run(user, purpose, retains).await, Ok(1));
+        }
+    });
+}
+
+#[test]
+fn connections_that_begin_too_fast_are_closed_at_once() {
+    block_on(async {
+        let limited = limited(Limits { handshakes: 1, ..Limits::default() }).await;
+        let closed = "portcullis_limits_total{limit=\"handshakes\"}";
+        let text = limited.gateway.metrics_text();
+        assert!(!text.contains(closed), "{text}");
+        let address = limited.served.address;
+        let mut opened = Vec::new();
+        while !limited.gateway.metrics_text().contains(closed) {
+            opened.push(tokio::net::TcpStream::connect(address).await.unwrap());
+            tokio::task::yield_now().await;
+        }
+        drop(opened);
+        let connections = || limited.gateway.metrics().connections.get();
+        while connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Whoever comes at leisure is let in.
+        let mut opened = Vec::new();
+        while connections() == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            opened.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        assert!(limited.count("portcullis_connections_refused_total") > 0);
     });
 }
 

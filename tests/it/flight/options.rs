@@ -36,15 +36,31 @@ struct Refusals {
 }
 
 /// Sets one option; what is wrong with it, if anything is.
-async fn set(kept: &mut Kept, name: &str, value: Option<&str>) -> Option<i32> {
-    let text = Text { text: value.map(str::to_owned) };
-    let body = Options { options: HashMap::from([(name.to_owned(), text)]) }.encode_to_vec();
-    let action = Action { r#type: "SetSessionOptions".to_owned(), body: body.into() };
+pub async fn set(kept: &mut Kept, name: &str, value: Option<&str>) -> Option<i32> {
+    ask_to_set(kept, HashMap::from([(name.to_owned(), Text { text: value.map(str::to_owned) })]))
+        .await
+        .pop()
+        .map(|e| e.1)
+}
+
+/// Sets some at once; those that were refused.
+pub async fn set_all(kept: &mut Kept, options: &[(&str, &str)]) -> Vec<(String, i32)> {
+    let text = |value: &str| Text { text: Some(value.to_owned()) };
+    ask_to_set(kept, options.iter().map(|(name, value)| ((*name).to_owned(), text(value))).collect()).await
+}
+
+async fn ask_to_set(kept: &mut Kept, options: HashMap<String, Text>) -> Vec<(String, i32)> {
+    let body = Options { options }.encode_to_vec();
+    let answer = act(kept, Action { r#type: "SetSessionOptions".to_owned(), body: body.into() }).await;
+    let errors = Refusals::decode(answer.body).unwrap().errors;
+    errors.into_iter().map(|(name, refused)| (name, refused.value)).collect()
+}
+
+async fn act(kept: &mut Kept, action: Action) -> arrow_flight::Result {
     let request = kept.with(action);
     let answer = kept.client.inner_mut().do_action(request).await.unwrap();
     kept.take(answer.metadata());
-    let answer = answer.into_inner().message().await.unwrap().unwrap();
-    Refusals::decode(answer.body).unwrap().errors.get(name).map(|refused| refused.value)
+    answer.into_inner().message().await.unwrap().unwrap()
 }
 
 /// The notices of the description, and those of the result.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portcullis_contract::Level;
@@ -47,6 +47,7 @@ pub async fn run(mesh: &Path, args: ServeArgs, streams: &mut Streams<'_>) -> Res
         tokio::spawn(portcullis_http::serve(Arc::clone(&gateway), http));
     }
     let traces = traces(&gateway)?;
+    tokio::spawn(reload_on_signal(Arc::downgrade(&gateway)));
     let stopped = until_stopped(Arc::clone(&gateway), listener, tls).await;
     gateway.metrics().end_traces();
     if let Some(traces) = traces {
@@ -109,6 +110,20 @@ fn tls(mesh: &Path, config: &Config) -> Option<TlsConfig> {
         ..TlsConfig::new(mesh.join(certificate), mesh.join(key))
     })
 }
+
+/// Takes up the mesh directory at each SIGHUP, whether or not it is watched.
+#[cfg(unix)]
+async fn reload_on_signal(gateway: Weak<Gateway>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        let Some(gateway) = gateway.upgrade() else { return };
+        gateway.reload().await;
+    }
+}
+
+#[cfg(not(unix))]
+async fn reload_on_signal(_: Weak<Gateway>) {}
 
 #[cfg(unix)]
 async fn stop_signal() {

@@ -30,6 +30,17 @@ pub struct EngineLimits {
     pub log_values: bool,
 }
 
+/// What one query may use, where that is not what each may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Memory, in bytes.
+    pub memory_bytes: usize,
+    /// The most rows; `None`: no limit.
+    pub rows: Option<u64>,
+    /// The longest that it runs, from its execution to its last batch; `None`: no limit.
+    pub wall_time: Option<Duration>,
+}
+
 impl EngineLimits {
     /// Defaults for this machine, with spill files in `spill_dir`.
     pub fn new(spill_dir: impl Into<PathBuf>) -> Self {

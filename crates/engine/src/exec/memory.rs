@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::{Result, resources_datafusion_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
+use datafusion::execution::runtime_env::RuntimeEnv;
 
 /// One query's part of a pool. What it is refused here it spills, as if the pool were at its end.
 #[derive(Debug)]
@@ -19,6 +20,12 @@ impl QueryPool {
     pub fn new(shared: Arc<dyn MemoryPool>, limit: usize) -> QueryPool {
         QueryPool { shared, held: AtomicUsize::new(0), limit }
     }
+}
+
+/// The shared environment, with a bound of one query's own on memory.
+pub(super) fn bounded(shared: &RuntimeEnv, limit: usize) -> Arc<RuntimeEnv> {
+    let pool = QueryPool::new(Arc::clone(&shared.memory_pool), limit);
+    Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.clone() })
 }
 
 impl fmt::Display for QueryPool {

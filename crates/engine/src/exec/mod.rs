@@ -20,7 +20,7 @@ mod windows;
 pub(crate) use spill::Retains;
 
 pub use engine::Engine;
-pub use limits::EngineLimits;
+pub use limits::{EngineLimits, QueryLimits};
 pub use runner::Bound;
 pub use stream::{Progress, ScrubbedStream};
 pub use told::{Operator, Operators};

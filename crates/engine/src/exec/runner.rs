@@ -7,7 +7,6 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{DataFusionError, Result as PlanResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
@@ -16,7 +15,8 @@ use portcullis_contract::TableName;
 use portcullis_govern::{UTC, wire_names};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::limits::EngineLimits;
+use super::limits::{EngineLimits, QueryLimits};
+use super::memory::bounded;
 use super::session::Sessions;
 use super::spill::{Retains, retains};
 use super::stream::{ScrubbedStream, Start};
@@ -97,7 +97,7 @@ impl Runner {
         }
         let schema = if self.guards.scrubber() { wire_schema(&plan.schema()) } else { plan.schema() };
         let (limits, guards) = (self.limits.clone(), self.guards.clone());
-        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn, runtime: self.sessions.runtime() })
+        Ok(Bound { plan, state, schema, snapshots: Vec::new(), limits, guards, turn })
     }
 
     /// The rows of a table that pass its filter, counted in one partition beside the queries, in no more time than one of them has.
@@ -178,10 +178,17 @@ pub struct Bound {
     limits: EngineLimits,
     guards: Guards,
     turn: OwnedSemaphorePermit,
-    runtime: Arc<RuntimeEnv>,
 }
 
 impl Bound {
+    /// The same, within limits of its own.
+    #[must_use]
+    pub fn within(mut self, own: QueryLimits) -> Bound {
+        let QueryLimits { memory_bytes, rows, wall_time } = own;
+        self.limits = EngineLimits { query_memory_bytes: memory_bytes, rows, wall_time, ..self.limits };
+        self
+    }
+
     /// The wire schema, identical to every batch's.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -226,8 +233,9 @@ impl Bound {
     /// # Errors
     /// None today: failures come as the stream's first item.
     pub fn execute(self) -> Result<ScrubbedStream, EngineError> {
+        let runtime = bounded(self.state.runtime_env(), self.limits.query_memory_bytes);
         Ok(ScrubbedStream::start(Start {
-            context: Arc::new(TaskContext::from(&self.state).with_runtime(self.runtime)),
+            context: Arc::new(TaskContext::from(&self.state).with_runtime(runtime)),
             plan: self.plan,
             schema: self.schema,
             wall_time: self.limits.wall_time,

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionConfig;
 use portcullis_govern::UTC;
 
 use super::limits::EngineLimits;
-use super::memory::QueryPool;
+use super::memory::bounded;
 use super::redact::LogValues;
 use super::spill::SpillDir;
 use crate::guard::Planner;
@@ -48,9 +48,7 @@ impl Sessions {
 
     /// What one query runs in: the shared environment, with a bound of its own on memory.
     pub fn runtime(&self) -> Arc<RuntimeEnv> {
-        let shared = self.template.runtime_env();
-        let pool = QueryPool::new(Arc::clone(&shared.memory_pool), self.query_memory);
-        Arc::new(RuntimeEnv { memory_pool: Arc::new(pool), ..shared.as_ref().clone() })
+        bounded(self.template.runtime_env(), self.query_memory)
     }
 
     /// A state whose clock starts now, and shows this time zone.

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod issuer;
+mod limit_class;
 mod page;
 mod size;
 mod span;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use certificates::{CertificateName, Certificates};
 pub use issuer::TrustedIssuer;
+pub use limit_class::LimitClass;
 pub use page::Page;
 pub use size::Size;
 pub use span::Span;
@@ -94,6 +96,8 @@ pub struct Identity {
     pub address_attempts: u32,
     /// The window in which failed logins are counted.
     pub login_window: Span,
+    /// Passwords that are checked at the same time: each takes memory and a core. Further ones wait, for ten seconds at most.
+    pub logins: u32,
     /// How long a session sees what policies open to who breaks the glass (`SET break_glass`).
     pub break_glass: Span,
     /// What client certificates stand for, as `[identity.certificates]`.
@@ -142,6 +146,9 @@ pub struct Limits {
     pub bytes: Option<Size>,
     /// Connections to the Flight SQL port that are open at the same time; further ones are closed at once.
     pub connections: u32,
+    /// Connections that one address (IPv6: one network of 64 bits) may begin in a second; further ones are closed at once. Behind a
+    /// load balancer that hides addresses, all clients are one.
+    pub handshakes: u32,
     /// Where they spill to.
     pub spill_dir: PathBuf,
     /// Disk space for spilling.
@@ -154,6 +161,8 @@ pub struct Limits {
     pub statement: Size,
     /// Deepest nesting of a statement's expressions and subqueries; 48 at most.
     pub statement_depth: u32,
+    /// Other limits for some, as `[limits.classes.<name>]`.
+    pub classes: BTreeMap<String, LimitClass>,
 }
 
 /// The audit journal.
@@ -257,6 +266,7 @@ impl Default for Identity {
             login_attempts: 10,
             address_attempts: 100,
             login_window: Span::minutes(1),
+            logins: 4,
             break_glass: Span::minutes(15),
             certificates: Certificates::default(),
             page: Page::default(),
@@ -284,12 +294,14 @@ impl Default for Limits {
             rows: None,
             bytes: None,
             connections: 1024,
+            handshakes: 500,
             spill_dir: PathBuf::from(".portcullis/spill"),
             spill: Size::mib(20 * 1024),
             partitions: 0,
             batch_rows: 8192,
             statement: Size::kib(256),
             statement_depth: DEEPEST_STATEMENT,
+            classes: BTreeMap::new(),
         }
     }
 }
@@ -376,6 +388,8 @@ impl Config {
             ("limits.statement", self.limits.statement.bytes()),
             ("limits.statement_depth", u64::from(self.limits.statement_depth)),
             ("identity.login_attempts", u64::from(self.identity.login_attempts)),
+            ("identity.logins", u64::from(self.identity.logins)),
+            ("limits.handshakes", u64::from(self.limits.handshakes)),
             ("identity.address_attempts", u64::from(self.identity.address_attempts)),
             ("audit.segment_size", self.audit.segment_size.bytes()),
         ];
@@ -387,8 +401,16 @@ impl Config {
             let message = format!("`identity.revocation_age` must be from 10ms to {OLDEST_REVOCATION}");
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
-        if self.limits.statement_depth > DEEPEST_STATEMENT {
-            let message = format!("`limits.statement_depth` must be at most {DEEPEST_STATEMENT}");
+        for (name, class) in &self.limits.classes {
+            if let Some(key) = class.zero() {
+                let message = format!("`limits.classes.{name}.{key}` must be more than 0");
+                return Err(GatewayError::invalid(format!("{FILE}: {message}")));
+            }
+        }
+        let depths = self.limits.classes.values().filter_map(|class| class.statement_depth);
+        if depths.chain([self.limits.statement_depth]).any(|depth| depth > DEEPEST_STATEMENT) {
+            let message =
+                format!("`limits.statement_depth` must be at most {DEEPEST_STATEMENT}, in `limits.classes` too");
             return Err(GatewayError::invalid(format!("{FILE}: {message}")));
         }
         if self.listen.tls_certificate.is_some() != self.listen.tls_key.is_some() {

@@ -37,6 +37,9 @@ fn every_wrong_key_and_value_is_named_with_its_place() {
         ("[limits]\nmemory = \"99999999999 TiB\"", "is not a size"),
         ("[limits]\nconcurrent_queries = 0", "`limits.concurrent_queries` must be more than 0"),
         ("[limits]\nstatement_depth = 49", "`limits.statement_depth` must be at most 48"),
+        ("[limits.classes.x]\nstatement_depth = 49", "`limits.statement_depth` must be at most 48"),
+        ("[limits.classes.x]\nquery_memory = 0", "`limits.classes.x.query_memory` must be more than 0"),
+        ("[limits.classes.x]\nmemory = 1", "unknown field `memory`"),
         ("[secrets]\nmask_key = \"hunter2\"", "portcullis.toml:2:12:"),
         ("[secrets]\nmask_key = { vault = \"x\" }", "unknown variant `vault`, expected `env` or `file`"),
         ("[identity]\nrevocation_age = \"6s\"", "`identity.revocation_age` must be from 10ms to 5s"),
@@ -130,6 +133,7 @@ fn keys(schema: &Value) -> String {
     }
     assert_eq!(text.matches("### ").count(), schema["properties"].as_object().unwrap().len());
     let parts = [
+        ("[limits.classes.<name>]", "LimitClass", serde_json::to_value(LimitClass::default()).unwrap()),
         ("[identity.certificates]", "Certificates", serde_json::to_value(Certificates::default()).unwrap()),
         ("[identity.page]", "Page", serde_json::to_value(Page::default()).unwrap()),
         ("[[identity.issuers]]", "TrustedIssuer", serde_json::to_value(TrustedIssuer::default()).unwrap()),

@@ -1,11 +1,11 @@
 //! Opening a mesh directory: what a gateway is made of.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions};
-use portcullis_govern::{MaskKey, ParseLimits, Statements};
+use portcullis_govern::{MaskKey, Statements};
 
 use super::Gateway;
 use crate::clock::Clock;
@@ -85,8 +85,9 @@ impl Gateway {
             page,
             turns: Turns::new(&config.limits, Memory::of_process(&config.limits)),
             current: Arc::new(Current::new(state)),
-            statements: Statements::new(parse_limits(&config)),
-            reloading: Mutex::default(),
+            statements: Statements::new(),
+            reloading: Mutex::new(Config::load(&mesh_dir).unwrap_or_default()),
+            limits: RwLock::new(Arc::new(config.limits.clone())),
             clock: Clock::system(),
             mesh_dir,
             config,
@@ -98,15 +99,6 @@ impl Gateway {
             ended: tokio::sync::watch::Sender::new(false),
             journal,
         })
-    }
-}
-
-fn parse_limits(config: &Config) -> ParseLimits {
-    let limits = &config.limits;
-    ParseLimits {
-        max_bytes: limits.statement.in_memory(),
-        max_depth: limits.statement_depth as usize,
-        ..ParseLimits::default()
     }
 }
 

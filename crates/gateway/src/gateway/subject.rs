@@ -7,14 +7,24 @@ use portcullis_govern::{Principal, RequestContext, Subject};
 use super::Gateway;
 use crate::credentials::removed;
 use crate::error::{ErrorKind, GatewayError};
+use crate::limits::OwnLimits;
 use crate::session::{Credential, Session};
 use crate::state::State;
 
 impl Gateway {
+    /// What the statements of a subject may use at this moment.
+    pub(crate) fn limits(&self, state: &State, subject: &Subject) -> OwnLimits {
+        OwnLimits::of(&self.limits_now(), &state.snapshot, subject)
+    }
+
     /// Who asks, with groups and attributes of this moment, and under which circumstances.
     pub(crate) fn subject(&self, state: &State, session: &Session) -> Result<Subject, GatewayError> {
         if session.expires_ms().is_some_and(|expires| expires <= self.clock.now_ms()) {
             return Err(GatewayError::unauthenticated("the token has expired: log in again"));
+        }
+        // Whoever has chosen to act for somebody does not ask for itself by mistake.
+        if session.options().on_behalf_of.is_some_and(|user| user != session.user()) {
+            return Err(GatewayError::invalid("`SET on_behalf_of` holds from the next call on"));
         }
         let context = RequestContext {
             break_glass: self.break_glass(session),

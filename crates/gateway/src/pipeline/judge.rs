@@ -9,12 +9,17 @@ use portcullis_audit::Decision as Decided;
 use portcullis_engine::{Engine, EngineError, Stopwatch};
 use portcullis_govern::sql::{Setting, Statement, StatementKind};
 use portcullis_govern::{Decision, GovernedPlan, Subject, Verdict, Versions};
+use tokio::sync::Semaphore;
 
 use super::Query;
 use crate::error::GatewayError;
 use crate::parameters;
 use crate::settings;
 use crate::state::State;
+
+/// Statements that read files while they are planned, at the same time: describing takes no turn, and there may be hundreds of threads
+/// that block.
+static READERS: Semaphore = Semaphore::const_new(4);
 
 /// A statement that is not refused.
 pub(crate) enum Judged<'a> {
@@ -42,7 +47,8 @@ impl<'a> Query<'a> {
     ) -> Result<Judged<'a>, GatewayError> {
         let (gateway, state) = (self.gateway, self.state);
         let mut clock = Stopwatch::start();
-        let statement = match gateway.statements.parse(&subject.principal.id, sql, &gateway.defaults(self.session)) {
+        let (who, limits, defaults) = (&subject.principal.id, &self.limits.parse, gateway.defaults(self.session));
+        let statement = match gateway.statements.parse(who, sql, limits, &defaults) {
             Ok(statement) => statement,
             Err(error) => return self.refuse_unparsed(error.into()).await,
         };
@@ -107,6 +113,7 @@ async fn govern_at(
     if !reads_files {
         return Ok(state.planner.govern_at(statement, subject, values, &versions));
     }
+    let _turn = READERS.acquire().await.map_err(|_| GatewayError::internal("nobody may read"))?;
     let (state, statement, subject) = (Arc::clone(state), statement.clone(), subject.clone());
     tokio::task::spawn_blocking(move || state.planner.govern_at(&statement, &subject, values, &versions))
         .await

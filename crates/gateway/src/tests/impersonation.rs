@@ -168,3 +168,75 @@ async fn the_right_the_credential_and_the_user_are_looked_at_with_each_statement
     f.gateway.reload().await;
     assert_eq!(f.error(&as_ana, COUNT).await.kind, ErrorKind::Unauthenticated);
 }
+
+/// A session that keeps what it sets.
+async fn keeping(f: &Fixture) -> Session {
+    bob(f).await.with_options(crate::SessionOptions::default(), true)
+}
+
+#[tokio::test]
+async fn a_session_may_choose_for_whom_it_asks() {
+    let f = allowed().await;
+    let bob = keeping(&f).await;
+    f.gateway.set_option(&bob, "purpose", Some("fraud")).await.unwrap();
+    f.gateway.set_option(&bob, "on_behalf_of", Some("ana")).await.unwrap();
+    assert_eq!(bob.options().purpose, None, "what bob has set for himself is not ana's");
+    assert!(f.error(&bob, COUNT).await.message.contains("holds from the next call on"), "not as bob by mistake");
+    let kept = f.gateway.seal_options(&bob).unwrap();
+    let (as_ana, _) = f.gateway.resume(keeping(&f).await, &kept).await.unwrap();
+    assert_eq!((as_ana.user(), as_ana.actor()), ("ana", Some("bob")));
+    assert!(f.text(&as_ana, COUNT).await.contains("| 2 |"), "ana's rows");
+    assert_eq!(as_ana.audience(), "ana\nbob", "what is handed out is for both together");
+    // It is bob's to go on with, and to change.
+    let again = f.gateway.seal_options(&as_ana).unwrap();
+    assert!(f.gateway.resume(keeping(&f).await, &again).await.is_ok());
+    let ana = f.gateway.login("ana", "ana", None).await.unwrap();
+    let by_header = f.gateway.act_for(keeping(&f).await, "ana").await.unwrap();
+    for other in [ana, by_header.clone()] {
+        assert_eq!(f.gateway.resume(other, &again).await.unwrap_err().kind, ErrorKind::Unauthenticated);
+    }
+    f.gateway.set_option(&as_ana, "schema", Some("orders")).await.unwrap();
+    f.gateway.set_option(&as_ana, "on_behalf_of", Some("nina")).await.unwrap();
+    let as_nina = f.gateway.going_on(as_ana.clone()).await.unwrap();
+    assert_eq!((as_nina.user(), as_nina.actor(), as_nina.options().schema), ("nina", Some("bob"), None));
+    f.gateway.set_option(&as_nina, "on_behalf_of", None).await.unwrap();
+    let alone = f.gateway.going_on(as_nina).await.unwrap();
+    assert_eq!((alone.user(), alone.actor()), ("bob", None));
+    assert_eq!(f.error(&alone, COUNT).await.kind, ErrorKind::NotFound, "bob's own");
+    // Who acts already, by a header or a token, goes no further by way of that.
+    let error = f.gateway.set_option(&by_header, "on_behalf_of", Some("nina")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    let local = f.gateway.local_session("bob").unwrap();
+    assert!(f.gateway.set_option(&local, "on_behalf_of", Some("ana")).await.is_err());
+    let journal = f.journal().await;
+    let both = |entry: &&portcullis_audit::Entry| {
+        entry.begin.principal == "ana" && entry.begin.actor.as_deref() == Some("bob") && entry.rows == Some(1)
+    };
+    assert_eq!(journal.iter().filter(both).count(), 1, "{journal:?}");
+}
+
+#[tokio::test]
+async fn a_choice_needs_the_right_when_it_is_made_and_with_each_call() {
+    let f = allowed().await;
+    let bob = keeping(&f).await;
+    for user in ["petra", "bob", "nobody"] {
+        let error = f.gateway.set_option(&bob, "on_behalf_of", Some(user)).await.unwrap_err();
+        let wanted = format!("no policy lets `bob` act for a user `{user}`: that takes the action `impersonate`");
+        assert_eq!((error.kind, error.message), (ErrorKind::PermissionDenied, wanted));
+        assert_eq!(bob.options().on_behalf_of, None);
+    }
+    let nina = f.gateway.login("nina", "nina", None).await.unwrap();
+    let nina = nina.with_options(crate::SessionOptions::default(), true);
+    assert!(f.gateway.set_option(&nina, "on_behalf_of", Some("ana")).await.is_err());
+    f.gateway.set_option(&bob, "on_behalf_of", Some("ana")).await.unwrap();
+    let kept = f.gateway.seal_options(&bob).unwrap();
+    f.write("policies/acts.cedar", "");
+    assert!(f.gateway.reload().await);
+    let error = f.gateway.resume(keeping(&f).await, &kept).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::PermissionDenied);
+    let journal = f.journal().await;
+    assert!(journal.iter().any(|entry| entry.begin.statement == "(impersonation)"), "{journal:?}");
+    let set = "SET on_behalf_of = ?";
+    let denied = journal.iter().filter(|entry| entry.begin.statement == set && entry.error_kind.is_some());
+    assert_eq!(denied.count(), 4, "{journal:?}");
+}

@@ -277,3 +277,24 @@ async fn a_contract_file_that_cannot_be_read_takes_out_only_itself() {
     assert_eq!(tables(&f), ["order_events"]);
     assert_eq!(count(&f).await.unwrap(), "2");
 }
+
+#[tokio::test]
+async fn limits_of_single_statements_are_taken_up_and_a_wrong_file_changes_nothing() {
+    let f = fixture().await;
+    let ana = f.session("ana");
+    let two = "SELECT order_id FROM orders.order_events";
+    assert!(f.rows(&ana, two).await.is_ok());
+    f.write("portcullis.toml", "[limits]\nrows = 1\n");
+    assert!(f.gateway.reload().await);
+    assert_eq!(f.error(&ana, two).await.limit, Some("rows"));
+    assert!(!f.gateway.reload().await, "nothing has changed since");
+    for wrong in ["[limits]\nrows = 2\nrow = 3\n", "[limits"] {
+        f.write("portcullis.toml", wrong);
+        assert!(!f.gateway.reload().await);
+        assert_eq!(f.error(&ana, two).await.limit, Some("rows"), "{wrong}");
+    }
+    assert!(f.gateway.metrics_text().contains("portcullis_reloads_refused_total 2\n"));
+    f.write("portcullis.toml", "");
+    assert!(f.gateway.reload().await);
+    assert!(f.rows(&ana, two).await.is_ok());
+}

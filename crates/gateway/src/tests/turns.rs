@@ -1,12 +1,14 @@
 //! Turns: bounded, fair, and given back.
 
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::{Limits, Span};
 use crate::error::{ErrorKind, GatewayError};
+use crate::limits::OwnLimits;
 use crate::memory::Memory;
 use crate::turns::{Turn, Turns};
 
@@ -24,10 +26,35 @@ fn unbounded() -> Memory {
     Memory::new(None, || None)
 }
 
+/// Turns that are taken by principals with the usual limits.
+#[derive(Clone)]
+struct Usual {
+    turns: Turns,
+    own: OwnLimits,
+}
+
+impl Usual {
+    fn new(limits: &Limits, memory: Memory) -> Usual {
+        Usual { turns: Turns::new(limits, memory), own: OwnLimits::new(limits, &[]) }
+    }
+
+    async fn take(&self, principal: &str, groups: &BTreeSet<&str>) -> Result<Turn, GatewayError> {
+        self.turns.take(principal, groups, &self.own).await
+    }
+}
+
+impl Deref for Usual {
+    type Target = Turns;
+
+    fn deref(&self) -> &Turns {
+        &self.turns
+    }
+}
+
 type Waiting = tokio::task::JoinHandle<Result<Turn, GatewayError>>;
 
 /// Asks for a turn, and returns once that is being waited for.
-async fn wait(turns: &Turns, id: &'static str, groups: &'static [&'static str]) -> Waiting {
+async fn wait(turns: &Usual, id: &'static str, groups: &'static [&'static str]) -> Waiting {
     let before = turns.counts().1;
     let waiting = tokio::spawn({
         let turns = turns.clone();
@@ -47,7 +74,7 @@ async fn settle() {
 
 #[tokio::test]
 async fn a_full_queue_says_so_at_once_and_when_to_come_again() {
-    let turns = Turns::new(
+    let turns = Usual::new(
         &Limits { concurrent_queries: 1, queued_queries: 1, queue_wait: Span::millis(30), ..limits() },
         unbounded(),
     );
@@ -67,7 +94,7 @@ async fn a_full_queue_says_so_at_once_and_when_to_come_again() {
 
 #[tokio::test]
 async fn the_one_with_the_fewest_running_comes_first() {
-    let turns = Turns::new(&limits(), unbounded());
+    let turns = Usual::new(&limits(), unbounded());
     let (one, two) =
         (turns.take("ana", &BTreeSet::new()).await.unwrap(), turns.take("ana", &BTreeSet::new()).await.unwrap());
     let third = wait(&turns, "ana", &[]).await;
@@ -92,7 +119,7 @@ async fn principals_and_groups_have_bounds_of_their_own() {
     let groups = [("analysts".to_owned(), 2)].into();
     let bounds =
         Limits { concurrent_queries: 8, principal_queries: 1, principal_queued_queries: 1, groups, ..limits() };
-    let turns = Turns::new(&bounds, unbounded());
+    let turns = Usual::new(&bounds, unbounded());
     let take = async |id: &'static str, groups: &'static [&'static str]| {
         turns.take(id, &groups.iter().copied().collect()).await.unwrap()
     };
@@ -116,9 +143,26 @@ async fn principals_and_groups_have_bounds_of_their_own() {
     assert_eq!(turns.counts(), (0, 0));
 }
 
+/// Policies may give some more than others, or less.
+#[tokio::test]
+async fn who_has_other_limits_is_held_to_those() {
+    let bounds = Limits { concurrent_queries: 8, principal_queries: 1, principal_queued_queries: 0, ..limits() };
+    let turns = Usual::new(&bounds, unbounded());
+    let (nobody, more) = (BTreeSet::new(), OwnLimits { queries: 2, ..turns.own.clone() });
+    let one = turns.take("ana", &nobody).await.unwrap();
+    assert_eq!(turns.take("ana", &nobody).await.err().unwrap().limit, Some("principal_queue"));
+    let two = turns.turns.take("ana", &nobody, &more).await.unwrap();
+    assert!(turns.turns.take("ana", &nobody, &more).await.is_err());
+    let patient = OwnLimits { queued: 1, queue_wait: Duration::from_millis(20), ..more };
+    let error = turns.turns.take("ana", &nobody, &patient).await.err().unwrap();
+    assert_eq!(error.limit, Some("queue_wait"));
+    drop((one, two));
+    assert_eq!(turns.counts(), (0, 0));
+}
+
 #[tokio::test]
 async fn who_does_not_wait_any_longer_takes_no_turn_away() {
-    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
+    let turns = Usual::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let gone = wait(&turns, "dev", &[]).await;
     gone.abort();
@@ -130,7 +174,7 @@ async fn who_does_not_wait_any_longer_takes_no_turn_away() {
 
 #[tokio::test]
 async fn a_closed_gate_lets_nobody_in_and_waits_for_who_is_in() {
-    let turns = Turns::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
+    let turns = Usual::new(&Limits { concurrent_queries: 1, ..limits() }, unbounded());
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let waiting = wait(&turns, "dev", &[]).await;
     assert!(turns.is_open());
@@ -191,7 +235,7 @@ fn forget() {
 #[tokio::test]
 async fn while_memory_is_short_one_runs_alone() {
     let (resident, memory) = told(100);
-    let turns = Turns::new(&limits(), memory);
+    let turns = Usual::new(&limits(), memory);
     resident.store(100, Ordering::Relaxed);
     let first = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let second = turns.take("ana", &BTreeSet::new()).await.unwrap();
@@ -220,7 +264,7 @@ async fn while_memory_is_short_one_runs_alone() {
 #[tokio::test]
 async fn who_waits_comes_first_when_there_is_memory_again() {
     let (resident, memory) = told(100);
-    let turns = Turns::new(&limits(), memory);
+    let turns = Usual::new(&limits(), memory);
     let running = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let second = turns.take("ana", &BTreeSet::new()).await.unwrap();
     let waiting = wait(&turns, "dev", &[]).await;
@@ -241,7 +285,7 @@ async fn who_waits_comes_first_when_there_is_memory_again() {
     drop((waited, late));
 }
 
-fn wait_for(turns: &Turns, id: &'static str) -> Waiting {
+fn wait_for(turns: &Usual, id: &'static str) -> Waiting {
     let turns = turns.clone();
     tokio::spawn(async move { turns.take(id, &BTreeSet::new()).await })
 }

@@ -86,6 +86,10 @@ pub(crate) fn generate(tables: &PolicyTables, vocabulary: &Vocabulary, ghosts: &
     rows(&mut out, tables, ghosts);
     out += "action discover, query, aggregateOnly, breakGlass, viewNotice appliesTo { principal: User, resource: Table, context: Ctx };\n";
     out += "action impersonate appliesTo { principal: User, resource: User, context: Ctx };\n";
+    if !vocabulary.limits.is_empty() {
+        enumeration(&mut out, "Limits", vocabulary.limits());
+        out += "action useLimits appliesTo { principal: User, resource: Limits, context: Ctx };\n";
+    }
     out += "action view;\naction viewMasked in [view];\n";
     out += "action viewClear, viewJoinOnly in [view] appliesTo { principal: User, resource: Column, context: Ctx };\n";
     out += "action viewPartial, viewBucket, viewHash, viewRedact, viewNull in [viewMasked] appliesTo { principal: User, resource: Column, context: Ctx };\n";

@@ -18,7 +18,7 @@ use super::decision::{Access, ColumnDecision, Disclosure, RowFilter, TableAction
 use super::entities::{self, EntityData, Reason};
 use super::metadata::withhold_metadata;
 use super::partial::{Residuals, residuals};
-use super::slice::{IMPERSONATE, IndexedPolicy, Slice, action_uid, with_ancestors};
+use super::slice::{IMPERSONATE, IndexedPolicy, Slice, USE_LIMITS, action_uid, with_ancestors};
 use super::subject::{Principal, Subject};
 use super::translate::{Untranslatable, all_rows, and, is_all_rows, no_row, or, translate};
 use super::vocabulary::Vocabulary;
@@ -214,10 +214,35 @@ impl<'a> Asker<'a> {
         // Groups that both are in.
         others.retain(|entity| self.entities.iter().all(|known| known.uid != entity.uid));
         let entities = self.concrete(&others)?;
-        self.check(IMPERSONATE, &user.uid)?;
-        let Answer { allowed, mut reasons, errors } = self.ask(IMPERSONATE, &user.uid, &slice.set, &entities)?;
+        self.named(IMPERSONATE, &user.uid, &slice, &entities)
+    }
+
+    /// The classes of limits that the subject may have. A policy that allows everything gives none: they are to be named.
+    pub(crate) fn limits(&mut self) -> Result<Vec<String>, Reason> {
+        let entities = self.concrete([])?;
+        let mut given = Vec::new();
+        for name in self.rules.vocabulary.limits() {
+            let class = entities::uid("Limits", name)?;
+            let slice = self.slice(USE_LIMITS, "Limits", &HashSet::from([class.clone()]))?;
+            if self.named(USE_LIMITS, &class, &slice, &entities)?.allowed {
+                given.push(name.to_owned());
+            }
+        }
+        Ok(given)
+    }
+
+    /// Whether an action is allowed by a policy that names it.
+    fn named(
+        &mut self,
+        action: &str,
+        on: &EntityUid,
+        slice: &Slice<'a>,
+        entities: &Entities,
+    ) -> Result<Access, Reason> {
+        self.check(action, on)?;
+        let Answer { allowed, mut reasons, errors } = self.ask(action, on, &slice.set, entities)?;
         if allowed {
-            reasons.retain(|id| slice.get(id).is_some_and(|policy| policy.names_action(IMPERSONATE)));
+            reasons.retain(|id| slice.get(id).is_some_and(|policy| policy.names_action(action)));
         }
         Ok(Access { allowed: allowed && errors.is_empty() && !reasons.is_empty(), policies: reasons, unmet: None })
     }

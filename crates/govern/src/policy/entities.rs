@@ -34,7 +34,7 @@ impl EntityData {
 
 /// The types that every schema has: Cedar parses a name each time it is made.
 static TYPES: LazyLock<HashMap<&str, EntityTypeName>> = LazyLock::new(|| {
-    let names = ["User", "Group", "Domain", "Table", "Column", "Tag", "Purpose", "Classification", "Action"];
+    let names = ["User", "Group", "Domain", "Table", "Column", "Tag", "Purpose", "Classification", "Action", "Limits"];
     names.into_iter().filter_map(|name| Some((name, EntityTypeName::from_str(name).ok()?))).collect()
 });
 

@@ -29,6 +29,7 @@ fn vocabulary() -> Value {
                 "additionalProperties": {"enum": types}
             },
             "tags": names("Tags beyond those that contracts use.", json!({"type": ["string", "null"]})),
+            "limits": names("Classes of limits, whose values are in portcullis.toml.", json!({"type": ["string", "null"]})),
         }),
         &[],
     );

@@ -13,14 +13,18 @@ use super::walk::Reads;
 /// Acting for another user: what no policy grants that does not name it.
 pub(crate) const IMPERSONATE: &str = "impersonate";
 
+/// Having the limits of a class: as above.
+pub(crate) const USE_LIMITS: &str = "useLimits";
+
 /// The actions that policies decide one by one.
-pub(crate) const ACTIONS: [&str; 14] = [
+pub(crate) const ACTIONS: [&str; 15] = [
     "discover",
     "query",
     "aggregateOnly",
     "breakGlass",
     "viewNotice",
     IMPERSONATE,
+    USE_LIMITS,
     "readRow",
     "viewClear",
     "viewPartial",

@@ -238,6 +238,15 @@ impl PolicySnapshot {
         Asker::new(self.rules(), subject).and_then(|mut asker| asker.impersonate(user)).unwrap_or_default()
     }
 
+    /// The classes of limits that a subject may have, in order: only those that a policy with the action `useLimits` gives. What
+    /// cannot be decided gives none.
+    pub fn limits(&self, subject: &Subject) -> Vec<String> {
+        if self.vocabulary.limits.is_empty() {
+            return Vec::new();
+        }
+        Asker::new(self.rules(), subject).and_then(|mut asker| asker.limits()).unwrap_or_default()
+    }
+
     /// Everything about one table for one subject. Never fails: what cannot be decided is denied, with the reason.
     pub fn decide(&self, subject: &Subject, table: &Table) -> Arc<TableDecision> {
         let id = table.name.to_string();

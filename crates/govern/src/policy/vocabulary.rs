@@ -1,4 +1,4 @@
-//! The words that policies may use: groups, purposes, user attributes, tags.
+//! The words that policies may use: groups, purposes, user attributes, tags, classes of limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +73,7 @@ pub struct Vocabulary {
     pub(crate) purposes: BTreeSet<String>,
     pub(crate) attributes: BTreeMap<String, AttributeType>,
     pub(crate) tags: BTreeSet<String>,
+    pub(crate) limits: BTreeSet<String>,
 }
 
 impl Vocabulary {
@@ -99,6 +100,11 @@ impl Vocabulary {
     /// Tags beyond those that contracts use, in order.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.tags.iter().map(String::as_str)
+    }
+
+    /// Classes of limits that policies may give to principals, in order.
+    pub fn limits(&self) -> impl Iterator<Item = &str> {
+        self.limits.iter().map(String::as_str)
     }
 
     /// These groups and all that they belong to. Undeclared groups are left out: nobody can have granted them anything.

@@ -35,6 +35,7 @@ fn fill(vocabulary: &mut Vocabulary, map: Mapping<'_>) {
     }
     vocabulary.purposes = names(&map, "purposes").into_iter().map(|(name, _)| name).collect();
     vocabulary.tags = names(&map, "tags").into_iter().map(|(name, _)| name).collect();
+    vocabulary.limits = names(&map, "limits").into_iter().map(|(name, _)| name).collect();
     for (name, node) in names(&map, "attributes") {
         let Some(node) = node else { continue };
         let Some(text) = reader.string(node, "the attribute's type") else { continue };

@@ -143,8 +143,8 @@ pub(super) fn read_only(what: &str) -> GovernError {
 }
 
 pub(super) fn settings(what: &str) -> GovernError {
-    let hint = "the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'` and \
-                `SET break_glass = '…'`";
+    let hint = "the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'`, \
+                `SET break_glass = '…'` and `SET on_behalf_of = '…'`";
     GovernError::refused(what, hint)
 }
 
@@ -157,6 +157,7 @@ fn setting(set: &ast::Set, zone: &str) -> Result<Setting, GovernError> {
                 "schema" => Ok(Setting::Schema(text(value)?)),
                 "purpose" => Ok(Setting::Purpose(text(value)?)),
                 "break_glass" => Ok(Setting::BreakGlass(text(value)?)),
+                "on_behalf_of" => Ok(Setting::OnBehalfOf(text(value)?)),
                 "as_of" => Ok(Setting::AsOf(as_of::setting(value, zone)?)),
                 "timezone" | "time_zone" => Ok(Setting::TimeZone(text(value)?)),
                 _ => Err(settings(&format!("SET `{variable}`"))),

@@ -11,7 +11,7 @@ use crate::error::GovernError;
 pub(super) const DIALECT: GenericDialect = GenericDialect {};
 
 /// How large a statement may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ParseLimits {
     /// Bytes of text.
     pub max_bytes: usize,

@@ -132,6 +132,8 @@ pub enum Setting {
     Purpose(Option<String>),
     /// `SET break_glass = 'reason'`; `None` for `DEFAULT`, which ends it.
     BreakGlass(Option<String>),
+    /// `SET on_behalf_of = 'ana'`: for whom is asked; `None` for `DEFAULT`, which is who has logged in.
+    OnBehalfOf(Option<String>),
     /// `SET as_of = TIMESTAMP '2026-11-21 15:00:00'`, in microseconds since 1970; `None` for `DEFAULT`, which is now.
     AsOf(Option<i64>),
 }

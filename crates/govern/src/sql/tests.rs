@@ -59,6 +59,8 @@ fn settings() {
     assert_eq!(setting("SET purpose = DEFAULT"), Setting::Purpose(None));
     assert_eq!(setting("SET break_glass = 'it burns'"), Setting::BreakGlass(Some("it burns".into())));
     assert_eq!(setting("SET break_glass = DEFAULT"), Setting::BreakGlass(None));
+    assert_eq!(setting("SET on_behalf_of = 'ana'"), Setting::OnBehalfOf(Some("ana".into())));
+    assert_eq!(setting("SET on_behalf_of = DEFAULT"), Setting::OnBehalfOf(None));
     check("SET break_glass = 'it burns'", "set | SET break_glass = ?");
     let midnight = 1_767_225_600_000_000;
     for (value, time) in [
@@ -81,7 +83,7 @@ fn settings() {
         assert!(error.to_string().starts_with("that is no time for `SET as_of`: write a text such as"), "{error}");
     }
     check("SET purpose = 'fraud'", "set | SET purpose = ?");
-    let hint = "is not supported: the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'` and `SET break_glass = '…'`";
+    let hint = "is not supported: the settings are `SET TIME ZONE '…'`, `SET schema = '…'`, `SET purpose = '…'`, `SET as_of = '…'`, `SET break_glass = '…'` and `SET on_behalf_of = '…'`";
     check("SET datafusion.execution.batch_size = 1", &format!("SET `datafusion.execution.batch_size` {hint}"));
     check("SET ROLE admin", &format!("this SET {hint}"));
     check("RESET datafusion.execution.batch_size", &format!("RESET {hint}"));

@@ -14,7 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 
 use super::runner::Shown;
 use super::spill::SpillDir;
-use crate::EngineError;
+use crate::{EngineError, QueryLimits};
 use world::{Source, World};
 
 async fn number(world: &World, sql: &str) -> i64 {
@@ -228,6 +228,23 @@ async fn limits_stop_a_query() {
 
     let world = World::new(|limits| limits.memory_bytes = 1 << 20);
     let error = world.run("SELECT array_agg(value) FROM generate_series(1, 1000000)").await.unwrap_err();
+    assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"));
+
+    // One query may have limits of its own, in both directions.
+    let world = World::new(|limits| limits.rows = Some(4));
+    let within = async |sql: &str, own: QueryLimits| {
+        let stream = world.prepare(sql).await.unwrap().within(own).execute().unwrap();
+        stream
+            .try_collect::<Vec<RecordBatch>>()
+            .await
+            .map(|batches| batches.iter().map(RecordBatch::num_rows).sum::<usize>())
+    };
+    let own = QueryLimits { memory_bytes: 1 << 30, rows: None, wall_time: None };
+    assert_eq!(within("SELECT id FROM t", own).await, Ok(5));
+    let few = QueryLimits { rows: Some(3), ..own };
+    assert_eq!(within("SELECT id FROM t", few).await, Err(EngineError::LimitExceeded { limit: "rows", value: 3 }));
+    let little = QueryLimits { memory_bytes: 1 << 20, ..own };
+    let error = within("SELECT array_agg(value) FROM generate_series(1, 1000000)", little).await.unwrap_err();
     assert_eq!(error, EngineError::ResourceExhausted("memory or spill space"));
 
     let world = World::new(|limits| (limits.concurrent_queries, limits.queue_time) = (1, Duration::from_millis(20)));

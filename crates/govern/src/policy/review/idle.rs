@@ -15,7 +15,7 @@ use super::people::{Asking, people};
 use super::rows::compare_rows;
 use super::view::View;
 use crate::policy::decision::{Access, Disclosure, RowFilter, TableAction, TableDecision};
-use crate::policy::slice::{IMPERSONATE, IndexedPolicy};
+use crate::policy::slice::{IMPERSONATE, IndexedPolicy, USE_LIMITS};
 use crate::policy::snapshot::PolicySnapshot;
 use crate::policy::subject::{Principal, Subject};
 use crate::policy::walk::subexpressions;
@@ -83,8 +83,8 @@ impl<'a> Review<'a> {
             let hint = "remove the policy, or add the users that it is for";
             return Some(Finding::warning("policy-idle", self.position(policy), message).with_hint(hint));
         }
-        // It is about people, and the review about tables.
-        if policy.names_action(IMPERSONATE) {
+        // These are about people, and the review about tables.
+        if policy.names_action(IMPERSONATE) || policy.names_action(USE_LIMITS) {
             return None;
         }
         let without: Vec<IndexedPolicy> =

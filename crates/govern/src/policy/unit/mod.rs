@@ -7,6 +7,7 @@ mod filters;
 mod fuzz;
 mod impersonate;
 mod ladder;
+mod limits;
 mod metadata;
 mod rejected;
 mod schema;
@@ -34,6 +35,7 @@ groups:
 purposes: [analytics, fraud]
 attributes: {region: string, regions: set<string>, clearance: long, internal: bool, purposes: set<purpose>}
 tags: [secret]
+limits: {heavy: Reports at night, light: }
 ";
 
 /// A column: name, type.
