@@ -33,14 +33,24 @@ enum Command {
         /// Only tests with this in their names (format check and clippy are left out).
         filter: Option<String>,
     },
-    /// Row filters of random policies must keep the rows that Cedar's own authorizer allows.
+    /// Row filters of random policies must keep the rows that Cedar's own authorizer allows; or, with another target, what is
+    /// parsed is changed at random, and must give an answer or an error.
     Fuzz {
-        /// Stop when so many rows were checked; without it, when one differs.
+        /// What is tried.
+        #[arg(long, value_enum, default_value_t = fuzz::Target::Policies)]
+        target: fuzz::Target,
+        /// Of policies: stop when so many rows were checked; without it, when one differs.
         #[arg(long, default_value_t = u64::MAX)]
         rows: u64,
-        /// Random policy sets of a seed.
+        /// Of policies: random policy sets of a seed.
         #[arg(long, default_value_t = 2_000)]
         policies: u64,
+        /// Of what is parsed: how many changes are tried.
+        #[arg(long, default_value_t = 10_000)]
+        cases: u64,
+        /// Of what is parsed: the seed of the first change; drawn without it.
+        #[arg(long)]
+        seed: Option<u64>,
         /// Builds in release: worth it from some hundred thousand rows on.
         #[arg(long)]
         release: bool,
@@ -73,7 +83,10 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Test { fast, filter } => test::run(fast, filter.as_deref()),
-        Command::Fuzz { rows, policies, release } => fuzz::run(rows, policies, release),
+        Command::Fuzz { target: fuzz::Target::Policies, rows, policies, release, .. } => {
+            fuzz::policies(rows, policies, release)
+        }
+        Command::Fuzz { target, cases, seed, release, .. } => fuzz::parsers(target, cases, seed, release),
         Command::Noninterference { queries, seed, release } => noninterference::run(queries, seed, release),
         Command::Tidy => tidy::run(),
         Command::Docs => docs::run(),

@@ -15,12 +15,15 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 /// The name under which its refusals are found among those of stores.
 pub(super) const NAME: &str = "confined store";
+
+/// Ranges of fewer bytes are asked for without a look at how long the file is.
+const SHORT: u64 = 16 << 20;
 
 /// A store that reads below some directories only, and writes nowhere.
 #[derive(Debug)]
@@ -59,6 +62,10 @@ impl Confined {
     }
 }
 
+fn beyond(path: &Path) -> Error {
+    Error::Generic { store: "table", source: format!("`{path}` does not have the bytes that are asked for").into() }
+}
+
 fn outside(path: &Path) -> Error {
     tracing::warn!(file = %path, "a table names a file outside of its own directories; it was not read");
     Error::Generic { store: NAME, source: "a file outside of the table's directories".into() }
@@ -91,6 +98,15 @@ impl ObjectStore for Confined {
 
     async fn get_ranges(&self, path: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.check(path).await?;
+        // Ranges are what files say of files. The store of the file system makes room for whatever is asked of it.
+        let (mut length, mut end) = (0u64, 0u64);
+        for range in ranges {
+            length = length.saturating_add(range.end.checked_sub(range.start).ok_or_else(|| beyond(path))?);
+            end = end.max(range.end);
+        }
+        if self.directory.is_some() && length > SHORT && end > self.inner.head(path).await?.size {
+            return Err(beyond(path));
+        }
         self.inner.get_ranges(path, ranges).await
     }
 

@@ -8,7 +8,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
 use parquet::arrow::{PARQUET_FIELD_ID_META_KEY, ProjectionMask};
 use roaring::RoaringTreemap;
 
@@ -107,7 +107,9 @@ fn broken() -> Fault {
 }
 
 fn parse_positions(bytes: Bytes) -> Result<Positions, Fault> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|_| broken())?;
+    // The schema that Arrow's writers put beside Parquet's is not needed, and its parser panics where it is damaged.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).map_err(|_| broken())?;
     let fields = builder.schema().fields().clone();
     let column = |id: &str, name: &str| {
         let id_of = |at: usize| fields.get(at).and_then(|field| field.metadata().get(PARQUET_FIELD_ID_META_KEY));
@@ -145,16 +147,21 @@ pub(super) fn selection(deleted: &RoaringTreemap, rows: u64) -> Result<RowSelect
     let length = |rows: u64| usize::try_from(rows).map_err(|_| Fault::Corrupt("a file of it is too long".into()));
     let mut selectors = Vec::new();
     let (mut position, mut skipped) = (0u64, 0u64);
-    for row in deleted {
-        let end = position + skipped;
-        if row > end {
-            if skipped > 0 {
-                selectors.push(RowSelector::skip(length(skipped)?));
+    // By ranges: a vector of a few bytes may name billions of rows.
+    for (upper, bitmap) in deleted.bitmaps() {
+        let mut bitmap = bitmap.iter();
+        while let Some(range) = bitmap.next_range() {
+            let first = (u64::from(upper) << 32) | u64::from(*range.start());
+            let end = position + skipped;
+            if first > end {
+                if skipped > 0 {
+                    selectors.push(RowSelector::skip(length(skipped)?));
+                }
+                selectors.push(RowSelector::select(length(first - end)?));
+                (position, skipped) = (first, 0);
             }
-            selectors.push(RowSelector::select(length(row - end)?));
-            (position, skipped) = (row, 0);
+            skipped += u64::from(range.end() - range.start()) + 1;
         }
-        skipped += 1;
     }
     if skipped > 0 {
         selectors.push(RowSelector::skip(length(skipped)?));

@@ -4,6 +4,7 @@
 //! as it is asked for at the same time, and is bounded for itself. Here one cache has those of all stores.
 
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFact
 use datafusion::error::Result;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
+use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::errors::{ParquetError, Result as ParquetResult};
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
@@ -104,9 +106,17 @@ async fn explained<T>(read: ParquetResult<T>, store: &dyn ObjectStore, path: &Pa
 }
 
 impl Reader {
-    /// The footer, from the file.
+    /// The footer, from the file. Its parsers, and that of the schema that Arrow's writers put into it, panic at lengths and
+    /// types that lie: here, and not in the middle of a query.
     async fn read(&mut self, options: &ArrowReaderOptions) -> ParquetResult<Arc<ParquetMetaData>> {
-        let read = self.inner.get_metadata(Some(options)).await;
+        let parsed = async {
+            let footer = self.inner.get_metadata(Some(options)).await?;
+            let file = footer.file_metadata();
+            parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata())?;
+            Ok::<_, ParquetError>(footer)
+        };
+        let read = AssertUnwindSafe(parsed).catch_unwind().await;
+        let read = read.unwrap_or_else(|_| Err(ParquetError::General("the file's footer is damaged".into())));
         explained(read, self.store.as_ref(), &self.path, self.size).await
     }
 
@@ -124,14 +134,28 @@ impl Reader {
     }
 }
 
+/// Footers say where in their file what is, and may lie.
+fn within(ranges: &[Range<u64>], size: u64) -> ParquetResult<()> {
+    match ranges.iter().all(|range| range.start <= range.end && range.end <= size) {
+        true => Ok(()),
+        false => Err(ParquetError::General("the file's footer names bytes that the file does not have".into())),
+    }
+}
+
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let Self { inner, store, path, size, .. } = self;
+        if let Err(error) = within(std::slice::from_ref(&range), *size) {
+            return std::future::ready(Err(error)).boxed();
+        }
         async move { explained(inner.get_bytes(range).await, store.as_ref(), path, *size).await }.boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
         let Self { inner, store, path, size, .. } = self;
+        if let Err(error) = within(&ranges, *size) {
+            return std::future::ready(Err(error)).boxed();
+        }
         async move { explained(inner.get_byte_ranges(ranges).await, store.as_ref(), path, *size).await }.boxed()
     }
 

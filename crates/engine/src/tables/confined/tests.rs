@@ -78,3 +78,22 @@ async fn links_are_followed_before_they_are_judged() {
     let missing = confined.get(&path("orders/t/missing")).await.unwrap_err();
     assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
 }
+
+#[tokio::test]
+async fn no_room_is_made_for_bytes_that_a_file_does_not_have() {
+    use object_store::local::LocalFileSystem;
+    let lake = tempfile::TempDir::new().unwrap();
+    std::fs::create_dir_all(lake.path().join("t")).unwrap();
+    std::fs::write(lake.path().join("t/file"), "needle").unwrap();
+    let real = std::fs::canonicalize(lake.path()).unwrap();
+    let store = LocalFileSystem::new_with_prefix(&real).unwrap();
+    let confined = Confined::new(Arc::new(store), [path("t")], Some(real));
+    let file = path("t/file");
+    assert_eq!(confined.get_ranges(&file, &[0..2, 4..6]).await.unwrap(), ["ne", "le"]);
+    let reversed = Range { start: 4, end: 2 };
+    for ranges in
+        [vec![0..2, 0..1 << 62], vec![0..2, 5..u64::MAX], vec![0..2, reversed], vec![0..2, 0..7], vec![0..1 << 40; 9]]
+    {
+        assert!(confined.get_ranges(&file, &ranges).await.is_err(), "{ranges:?}");
+    }
+}

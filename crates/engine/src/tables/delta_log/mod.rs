@@ -98,7 +98,8 @@ impl DeltaTable {
     /// there.
     async fn is_newest(&self, root: &TableRoot) -> Result<bool, Fault> {
         let version = self.version();
-        let found = futures::try_join!(commit_mark(root, version), commit_mark(root, version + 1))?;
+        let Some(next) = version.checked_add(1) else { return Ok(false) };
+        let found = futures::try_join!(commit_mark(root, version), commit_mark(root, next))?;
         Ok(matches!(found, (Some(mark), None) if Some(&mark) == self.mark.as_ref()))
     }
 

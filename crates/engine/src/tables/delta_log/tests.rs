@@ -9,8 +9,9 @@ use serde_json::json;
 use super::DeltaTable;
 use super::travel::{Log, last_written};
 use super::types::{bounds, partition_value};
+use super::vector::source;
 use crate::tables::store::TableRoot;
-use crate::tables::tests::Counting;
+use crate::tables::tests::{Counting, fuzz};
 
 #[tokio::test]
 async fn a_table_that_did_not_move_is_asked_for_in_one_round_without_a_reading() {
@@ -148,4 +149,81 @@ fn commits_are_in_order_whatever_their_clocks_said() {
     assert_eq!(found, [None, Some(3), Some(4), Some(5), Some(5), Some(6), Some(6)]);
     assert_eq!(at(i64::MAX), Some(8), "no overflow");
     assert_eq!(last_written(std::iter::empty(), 5), None);
+}
+
+/// What a log says of values, and where it says that deletion vectors are.
+#[test]
+fn fuzz_delta_values() {
+    let texts = [
+        "2024-02-30",
+        "-2024-01-01",
+        "+262143-12-31",
+        "9999999999-01-01",
+        "1969-12-31 23:59:59.999999",
+        "292278994-08-17T07:12:55.807Z",
+        "-292275055-05-16T16:47:04.192Z",
+        "1e400",
+        "-1e-400",
+        "NaN",
+        "infinity",
+        "9223372036854775808",
+        "170141183460469231731687303715884105728",
+        "0.00000000000000000000000000000000000000001",
+        "true",
+        "TRUE",
+        "\u{0}",
+        "é",
+        "12:60",
+        "24:00:00",
+        "--",
+        "+",
+        "1.",
+        ".1",
+        "1_000",
+        "0x10",
+    ];
+    let zone = || Some("+00:00".into());
+    let types = [
+        DataType::Int8,
+        DataType::Int16,
+        DataType::Int32,
+        DataType::Int64,
+        DataType::Float32,
+        DataType::Float64,
+        DataType::Boolean,
+        DataType::Date32,
+        DataType::Utf8View,
+        DataType::BinaryView,
+        DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(TimeUnit::Microsecond, zone()),
+        DataType::Decimal128(38, 10),
+        DataType::Decimal128(5, 2),
+        DataType::Decimal128(1, 0),
+        DataType::Decimal128(38, 38),
+    ];
+    let descriptors = [
+        r#"{"storageType":"i","pathOrInlineDv":"wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L","sizeInBytes":40,"cardinality":6}"#,
+        r#"{"storageType":"u","pathOrInlineDv":"ab^-aqEH.-t@S}K{vb[*k^","offset":4,"sizeInBytes":40,"cardinality":6}"#,
+        r#"{"storageType":"p","pathOrInlineDv":"s3://test/t/deletion_vector.bin","offset":4,"sizeInBytes":40,"cardinality":6}"#,
+    ];
+    let root = TableRoot::of_test(Arc::new(object_store::memory::InMemory::new()), "t").unwrap();
+    fuzz::cases("delta_values", 1000, |rng| {
+        let (whole, target) = (*rng.pick(&texts), rng.pick(&types));
+        let changed = if rng.one_in(2) { whole.as_bytes().to_vec() } else { fuzz::text(rng, whole.as_bytes()) };
+        let changed = String::from_utf8_lossy(&changed).into_owned();
+        let of_type = |value: &ScalarValue| assert_eq!(&value.data_type(), target, "{changed}");
+        partition_value(Some(&changed), target).iter().for_each(of_type);
+        let value = match rng.one_in(2) {
+            true => json!(changed),
+            false => serde_json::from_str(&changed).unwrap_or(json!(rng.next() as i64)),
+        };
+        let said = json!({"minValues": {"c": value}, "maxValues": {"c": value}, "nullCount": {"c": value}});
+        let bounds = bounds(&said, "c", target);
+        bounds.low.iter().chain(&bounds.high).for_each(of_type);
+        let of = *rng.pick(&descriptors);
+        let descriptor = fuzz::text(rng, of.as_bytes());
+        if let Ok(descriptor) = serde_json::from_slice(&descriptor) {
+            let _ = source(&root, &descriptor);
+        }
+    });
 }

@@ -96,7 +96,8 @@ impl IcebergTable {
     /// there.
     async fn is_newest(&self, root: &TableRoot) -> Result<bool, Fault> {
         let Some((number, file)) = &self.numbered else { return Ok(false) };
-        let [plain, compressed] = names(number + 1);
+        let Some(next) = number.checked_add(1) else { return Ok(false) };
+        let [plain, compressed] = names(next);
         let [plain, compressed] = [root.below(&plain)?, root.below(&compressed)?];
         let found = futures::try_join!(head(root, file), head(root, &plain), head(root, &compressed))?;
         Ok(matches!(found, (Some(found), None, None) if mark(&found) == self.version))
@@ -205,8 +206,9 @@ async fn hinted(root: &TableRoot) -> Result<Option<(ObjectMeta, Option<u64>)>, F
     let found = first_of(root, &names(version)).await?;
     let mut found = found.ok_or_else(|| gone().in_file(&format!("metadata/v{version}.metadata.json")))?;
     // A writer commits by creating the next version, and renews the hint afterwards.
-    while let Some(next) = first_of(root, &names(version + 1)).await? {
-        (found, version) = (next, version + 1);
+    while let Some(next) = version.checked_add(1) {
+        let Some(later) = first_of(root, &names(next)).await? else { break };
+        (found, version) = (later, next);
     }
     Ok(Some((found, Some(version))))
 }

@@ -11,6 +11,12 @@ use serde_json::Value;
 /// Names of types that cannot be read, by field id.
 pub(super) type Opaque = BTreeMap<i32, String>;
 
+/// How Avro files begin.
+pub(super) const AVRO: &[u8] = b"Obj\x01";
+
+/// A key and a value of an Avro file's header.
+pub(super) type Entry<'a> = (&'a [u8], &'a [u8]);
+
 /// The type of columns without a value: all are null, and no file has them.
 pub(super) const UNKNOWN: &str = "unknown";
 
@@ -73,26 +79,12 @@ fn of_type(owner: &mut Value, id: &str, key: &str, found: &mut Opaque) {
 /// A manifest whose header the library can read: without types that it does not know, and without fields of partitions that
 /// were dropped and kept the name of their column. None if it is no Avro file, or has nothing to change.
 pub(super) fn of_manifest(file: &[u8]) -> Option<Bytes> {
-    let mut rest = file.strip_prefix(b"Obj\x01")?;
-    let mut entries: Vec<(&[u8], &[u8])> = Vec::new();
-    loop {
-        let count = match long(&mut rest)? {
-            0 => break,
-            count if count < 0 => {
-                long(&mut rest)?;
-                count.checked_neg()?
-            }
-            count => count,
-        };
-        for _ in 0..count {
-            entries.push((text(&mut rest)?, text(&mut rest)?));
-        }
-    }
+    let (entries, rest) = header(file)?;
     let changed: Vec<Option<String>> = entries.iter().map(|(key, value)| changed(key, value)).collect();
     if changed.iter().all(Option::is_none) {
         return None;
     }
-    let mut out = b"Obj\x01".to_vec();
+    let mut out = AVRO.to_vec();
     write_long(&mut out, i64::try_from(entries.len()).ok()?);
     for ((key, value), changed) in entries.into_iter().zip(&changed) {
         for part in [key, changed.as_ref().map_or(value, |changed| changed.as_bytes())] {
@@ -103,6 +95,25 @@ pub(super) fn of_manifest(file: &[u8]) -> Option<Bytes> {
     write_long(&mut out, 0);
     out.extend_from_slice(rest);
     Some(Bytes::from(out))
+}
+
+/// The entries of an Avro file's header, and what follows them. None if it is no Avro file.
+pub(super) fn header(file: &[u8]) -> Option<(Vec<Entry<'_>>, &[u8])> {
+    let mut rest = file.strip_prefix(AVRO)?;
+    let mut entries = Vec::new();
+    loop {
+        let count = match long(&mut rest)? {
+            0 => return Some((entries, rest)),
+            count if count < 0 => {
+                long(&mut rest)?;
+                count.checked_neg()?
+            }
+            count => count,
+        };
+        for _ in 0..count {
+            entries.push((text(&mut rest)?, text(&mut rest)?));
+        }
+    }
 }
 
 /// What becomes of an entry of a manifest's header, if something does.

@@ -68,3 +68,30 @@ async fn a_table_that_did_not_move_is_asked_for_in_one_round_without_a_reading()
     store.failures.store(1, Ordering::SeqCst);
     assert!(IcebergTable::open(root, None).await.is_err(), "a store that is away is no table without versions");
 }
+
+#[tokio::test]
+async fn no_version_follows_the_last_number() {
+    let store = Arc::new(Counting::default());
+    let root = TableRoot::of_test(Arc::clone(&store) as _, "t").unwrap();
+    for (name, text) in [
+        (format!("v{}.metadata.json", u64::MAX), iceberg_metadata("s3://test/t", "last")),
+        ("v0.metadata.json".to_owned(), iceberg_metadata("s3://test/t", "first")),
+        ("version-hint.text".to_owned(), u64::MAX.to_string()),
+    ] {
+        store.put(&Path::from(format!("t/metadata/{name}")), PutPayload::from(text)).await.unwrap();
+    }
+    let last = IcebergTable::open(root.clone(), None).await.unwrap();
+    let again = IcebergTable::open(root, Some(&last)).await.unwrap();
+    let column = &again.metadata.current_schema().as_struct().fields()[0].name;
+    assert_eq!((last.version, column.as_str()), (again.version.clone(), "last"));
+}
+
+#[test]
+fn values_have_the_length_of_their_type() {
+    let value = |bytes: &[u8]| iceberg::spec::PrimitiveLiteral::Binary(bytes.to_vec());
+    let kind = iceberg::spec::PrimitiveType::Fixed(3);
+    assert!(types::primitive(&value(b"abc"), &kind).is_some_and(|value| value.to_array().is_ok()));
+    for other in [b"".as_slice(), b"ab", b"abcd"] {
+        assert_eq!(types::primitive(&value(other), &kind), None, "{other:?}");
+    }
+}

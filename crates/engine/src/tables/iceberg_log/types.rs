@@ -147,7 +147,7 @@ pub(super) fn primitive(value: &PrimitiveLiteral, kind: &PrimitiveType) -> Optio
         }
         (L::String(value), T::String) => ScalarValue::Utf8View(Some(value.clone())),
         (L::Binary(value), T::Binary) => ScalarValue::BinaryView(Some(value.clone())),
-        (L::Binary(value), T::Fixed(width)) => {
+        (L::Binary(value), T::Fixed(width)) if u64::try_from(value.len()).is_ok_and(|length| length == *width) => {
             ScalarValue::FixedSizeBinary(i32::try_from(*width).ok()?, Some(value.clone()))
         }
         (L::UInt128(value), T::Uuid) => ScalarValue::FixedSizeBinary(16, Some(value.to_be_bytes().to_vec())),

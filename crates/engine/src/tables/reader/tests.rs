@@ -102,3 +102,43 @@ async fn footers_of_all_stores_are_bounded_together() {
     let used = footers.usage();
     assert!(used.bytes.unwrap() <= one * 3 && used.entries > 0, "{used:?}");
 }
+
+#[tokio::test]
+async fn what_a_footer_says_to_be_beyond_its_file_is_not_asked_for() {
+    let (store, file) = store().await;
+    let (readers, size) = (readers(&store, "a", &Footers::new(0)), file.object_meta.size);
+    let mut reader = readers.create_reader(0, file, None, &ExecutionPlanMetricsSet::new()).unwrap();
+    store.reads.store(0, Ordering::SeqCst);
+    let reversed = std::ops::Range { start: 4, end: 2 };
+    for range in [0..size + 1, size..u64::MAX, reversed] {
+        assert!(reader.get_bytes(range.clone()).await.is_err(), "{range:?}");
+        assert!(reader.get_byte_ranges(vec![0..1, range.clone()]).await.is_err(), "{range:?}");
+    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), 0);
+    assert_eq!(reader.get_bytes(0..4).await.unwrap(), "PAR1");
+}
+
+/// Parsers of footers panic at lengths and types that lie.
+#[tokio::test]
+async fn a_footer_that_lies_is_an_error() {
+    let (store, file) = store().await;
+    let path = file.object_meta.location.clone();
+    let whole = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+    let end = whole.len();
+    let changed = |at: usize, by: &[u8]| {
+        let mut changed = whole.clone();
+        changed[at..at + by.len()].copy_from_slice(by);
+        changed
+    };
+    // As long as it says to be: more than the file has. Then each byte of the schema that Arrow's writers add.
+    let lies = [changed(end - 8, &u32::MAX.to_le_bytes()), changed(end - 8, &(end as u32 - 4).to_le_bytes())];
+    let start = whole.windows(12).position(|part| part == b"ARROW:schema").unwrap() + 12;
+    let damages = (start..end - 8).flat_map(|at| [changed(at, b"/"), changed(at, b"B")]);
+    let mut refused = Vec::new();
+    for (number, bytes) in lies.into_iter().chain(damages).enumerate() {
+        store.put(&path, bytes.into()).await.unwrap();
+        let answer = metadata(readers(&store, &number.to_string(), &Footers::new(1 << 20)), file.clone()).await;
+        refused.push(answer.is_err());
+    }
+    assert!(refused[0] && refused[1] && refused[2..].contains(&true), "{refused:?}");
+}

@@ -39,7 +39,7 @@ impl Damage {
     }
 }
 
-async fn read(table: &Table) -> Result<Vec<String>, EngineError> {
+pub(super) async fn read(table: &Table) -> Result<Vec<String>, EngineError> {
     let tables = tables();
     let pinned = tables.pin(table).await?;
     let ctx = session(&tables);
@@ -48,7 +48,7 @@ async fn read(table: &Table) -> Result<Vec<String>, EngineError> {
     answer.map(|batches| rows(&batches)).map_err(|error| crate::exec::redact::below(&table.name.to_string(), &error))
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

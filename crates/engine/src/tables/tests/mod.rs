@@ -7,6 +7,7 @@ mod conformance;
 mod corrupt;
 mod counting;
 mod delta;
+pub(super) mod fuzz;
 mod iceberg;
 mod java;
 mod metadata;

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Loaded, restricts, vended};
-use crate::tables::tests::declared_in;
+use super::{Loaded, read, restricts, unrestricted, vended};
+use crate::tables::tests::{declared_in, fuzz};
 use crate::tables::{Tables, TablesOptions};
 
 /// A request: its first line, its headers in small letters, its body.
@@ -400,4 +400,27 @@ async fn nothing_is_unchanged_of_which_nothing_is_known() {
     });
     let error = told(&stand_in.await, RestAuth::None, ("v", "string")).await;
     assert!(error.contains("did not answer as it should"), "{error}");
+}
+
+/// Whatever an answer is: a restriction that is in it is never overlooked.
+#[test]
+fn fuzz_catalogue_answers() {
+    let mut answer = loaded("variant");
+    answer["config"] = json!({"s3.access-key-id": "key", "expiry": null});
+    answer["storage-credentials"] = json!([{"prefix": "s3://b/t", "config": {"s3.session-token": "token"}}]);
+    answer["read-restrictions"] = json!({"required-column-projections": [{"field-id": 2, "action": {"type": "mask"}}], "required-row-filter": null});
+    let whole = answer.to_string();
+    fuzz::cases("catalogue_answers", 500, |rng| {
+        let changed = fuzz::text(rng, whole.as_bytes());
+        let _ = read(&changed);
+        let Ok(said) = serde_json::from_slice::<Loaded<serde::de::IgnoredAny>>(&changed) else { return };
+        let _ = vended(&HashMap::new(), &said, "s3://b/t");
+        let Ok(value) = serde_json::from_slice::<Value>(&changed) else { return };
+        let is_restricted = match value.get("read-restrictions") {
+            None | Some(Value::Null) => false,
+            Some(Value::Object(members)) => members.values().any(|member| !member.is_null()),
+            Some(_) => true,
+        };
+        assert_eq!(unrestricted(&said, "c").is_err(), is_restricted, "{value}");
+    });
 }
