@@ -5,10 +5,12 @@
 
 use std::error::Error;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::parquet::errors::ParquetError;
 use datafusion_datasource::morsel::{Morsel, MorselPlan, MorselPlanner, Morselizer};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -103,6 +105,16 @@ fn of_file(path: &str, source: DataFusionError) -> DataFusionError {
     DataFusionError::External(Box::new(OfFile { name: shown(path), source }))
 }
 
+/// Of a file at which a parser of Parquet panicked, as they do at lengths and pages that lie.
+fn damaged() -> DataFusionError {
+    DataFusionError::ParquetError(Box::new(ParquetError::General("the file is damaged".into())))
+}
+
+/// What is done with a file, where a panic is an error.
+fn calm<T>(done: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(done)).unwrap_or_else(|_| Err(damaged()))
+}
+
 /// The same scan, whose errors name their files.
 #[derive(Debug)]
 pub(super) struct Naming(pub(super) Box<dyn Morselizer>);
@@ -110,7 +122,7 @@ pub(super) struct Naming(pub(super) Box<dyn Morselizer>);
 impl Morselizer for Naming {
     fn plan_file(&self, file: PartitionedFile) -> Result<Box<dyn MorselPlanner>> {
         let path = file.object_meta.location.to_string();
-        match self.0.plan_file(file) {
+        match calm(|| self.0.plan_file(file)) {
             Ok(inner) => Ok(Box::new(NamingPlanner { inner, path })),
             Err(error) => Err(of_file(&path, error)),
         }
@@ -126,14 +138,15 @@ struct NamingPlanner {
 impl MorselPlanner for NamingPlanner {
     fn plan(self: Box<Self>) -> Result<Option<MorselPlan>> {
         let Self { inner, path } = *self;
-        let Some(mut plan) = inner.plan().map_err(|error| of_file(&path, error))? else { return Ok(None) };
+        let Some(mut plan) = calm(|| inner.plan()).map_err(|error| of_file(&path, error))? else { return Ok(None) };
         let planner = |inner, path: &str| Box::new(Self { inner, path: path.to_owned() }) as Box<dyn MorselPlanner>;
         let morsels = plan.take_morsels().into_iter();
         let morsels = morsels.map(|inner| Box::new(NamingMorsel { inner, path: path.clone() }) as Box<dyn Morsel>);
         let planners = plan.take_ready_planners().into_iter().map(|inner| planner(inner, &path));
         let mut named = MorselPlan::new().with_morsels(morsels.collect()).with_planners(planners.collect());
         if let Some(pending) = plan.take_pending_planner() {
-            named.set_pending_planner(pending.into_future().map(move |answer| match answer {
+            let pending = AssertUnwindSafe(pending.into_future()).catch_unwind();
+            named.set_pending_planner(pending.map(move |answer| match answer.unwrap_or_else(|_| Err(damaged())) {
                 Ok(inner) => Ok(planner(inner, &path)),
                 Err(error) => Err(of_file(&path, error)),
             }));
@@ -151,13 +164,35 @@ struct NamingMorsel {
 impl Morsel for NamingMorsel {
     fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
         let Self { inner, path } = *self;
-        inner.into_stream().map(move |batch| batch.map_err(|error| of_file(&path, error))).boxed()
+        let batches = AssertUnwindSafe(inner.into_stream()).catch_unwind();
+        let batches = batches.map(|batch| batch.unwrap_or_else(|_| Err(damaged())));
+        batches.map(move |batch| batch.map_err(|error| of_file(&path, error))).boxed()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug)]
+    struct Panicking;
+
+    impl Morsel for Panicking {
+        fn into_stream(self: Box<Self>) -> BoxStream<'static, Result<RecordBatch>> {
+            futures::stream::poll_fn(|_| panic!("a page that lies")).boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_parser_that_panics_is_an_error_of_its_file() {
+        let morsel = Box::new(NamingMorsel { inner: Box::new(Panicking), path: "t/metadata/x.parquet".to_owned() });
+        let mut batches = morsel.into_stream();
+        let error = batches.next().await.unwrap().unwrap_err();
+        let DataFusionError::External(error) = error else { panic!("{error}") };
+        assert_eq!(error.downcast_ref::<OfFile>().unwrap().name.as_deref(), Some("metadata/x.parquet"));
+        assert!(batches.next().await.is_none());
+        assert!(calm::<()>(|| panic!("a length that lies")).is_err());
+    }
 
     #[test]
     fn names_are_shown_where_no_value_can_be_in_them() {
