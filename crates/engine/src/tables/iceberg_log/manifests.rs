@@ -1,14 +1,15 @@
 //! Manifests of the current snapshot.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use iceberg::io::FileIO;
 use iceberg::spec::{Manifest, ManifestFile};
 use iceberg::table::Table;
 use iceberg::{Runtime, TableIdent};
 
-use super::{IcebergTable, storage};
+use super::{IcebergTable, metadata, storage};
 use crate::tables::cache::Counted;
 use crate::tables::fault::Fault;
 use crate::tables::store::TableRoot;
@@ -36,7 +37,7 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
     table.root.locate(snapshot.manifest_list())?;
     let io = storage::file_io(&table.root, table.needs_help());
     let runtime = Runtime::try_current().map_err(|error| Fault::Internal(error.to_string()))?;
-    let list = Table::builder()
+    let listed = Table::builder()
         .metadata(Arc::clone(&table.metadata))
         .identifier(TableIdent::from_strs(["table", "table"]).map_err(failed)?)
         .file_io(io.clone())
@@ -44,19 +45,20 @@ pub(super) async fn load(table: &IcebergTable, cache: &ManifestCache) -> Result<
         .readonly(true)
         .disable_cache()
         .build()
-        .map_err(failed)?
-        .manifest_list_reader(snapshot)
-        .load()
-        .await
-        .map_err(|error| failed(error).in_file(snapshot.manifest_list()))?;
+        .map_err(failed)?;
+    let reader = listed.manifest_list_reader(snapshot);
+    // The parser of Avro panics at names that are none.
+    let list = AssertUnwindSafe(reader.load()).catch_unwind().await;
+    let list =
+        list.unwrap_or_else(|_| Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "Avro that is damaged")));
+    let list = list.map_err(|error| failed(error).in_file(snapshot.manifest_list()))?;
     let files: Vec<ManifestFile> = list.consume_entries().into_iter().collect();
     futures::stream::iter(files)
         .map(|file| {
+            let path = file.manifest_path.clone();
             let one = one(table.root.clone(), io.clone(), cache.clone(), file);
             // A task for each: to decode one takes longer than to read it.
-            async {
-                tokio::spawn(one).await.map_err(|_| Fault::Internal("a manifest was not decoded to its end".into()))?
-            }
+            async move { tokio::spawn(one).await.unwrap_or_else(|_| Err(metadata::invalid().in_file(&path))) }
         })
         .buffered(AT_ONCE)
         .try_collect()
