@@ -142,6 +142,7 @@ impl Tables {
         let provider = SnapshotProvider {
             table: table.name.to_string(),
             schema,
+            distinct: snapshot.distinct(&columns),
             columns,
             snapshot,
             plan_key,

@@ -1,5 +1,6 @@
 //! The provider of a pinned snapshot: prunes its files, loads their deletes, and scans them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -75,6 +76,13 @@ impl Snapshot {
         }
     }
 
+    /// How many values columns are said to have, by index.
+    pub(super) fn distinct(&self, columns: &[Column]) -> BTreeMap<usize, usize> {
+        let counts = self.iceberg().map(IcebergTable::distinct).unwrap_or_default();
+        let of = |column: &Column| counts.get(&column.origin.id?).copied();
+        columns.iter().enumerate().filter_map(|(at, column)| Some((at, of(column)?))).collect()
+    }
+
     /// What tells this state of the table from its others.
     pub(super) fn version(&self) -> String {
         match self {
@@ -92,6 +100,8 @@ pub(super) struct SnapshotProvider {
     pub(super) schema: SchemaRef,
     /// Where they come from.
     pub(super) columns: Vec<Column>,
+    /// How many values they are said to have, by index.
+    pub(super) distinct: BTreeMap<usize, usize>,
     /// The snapshot.
     pub(super) snapshot: Snapshot,
     /// Key of its file plan.
@@ -204,7 +214,8 @@ impl SnapshotProvider {
                 group.push((at, file));
             }
         }
-        let scan = Scan { state, root: self.root(), schema: &self.schema, wanted, limit };
+        let (schema, distinct) = (&self.schema, &self.distinct);
+        let scan = Scan { state, root: self.root(), schema, distinct, wanted, limit };
         let mut plans = Vec::new();
         for (layout, mut files) in plan.layouts.iter().zip(groups) {
             // In the order of the plan, whether or not rows of them are deleted.

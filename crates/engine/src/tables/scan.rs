@@ -1,5 +1,6 @@
 //! Execution plans over the files of a snapshot.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -37,6 +38,8 @@ pub(super) struct Scan<'a> {
     pub(super) root: &'a TableRoot,
     /// Declared columns.
     pub(super) schema: &'a SchemaRef,
+    /// How many values they are said to have, by index.
+    pub(super) distinct: &'a BTreeMap<usize, usize>,
     /// Of which these are wanted.
     pub(super) wanted: &'a [usize],
     /// Rows that suffice.
@@ -59,7 +62,7 @@ impl Scan<'_> {
         let inputs = made.flat_map(|of| lineage::inputs(*of)).map(|name| layout.position_of(name));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;
         if !layout.equality && inputs.is_empty() {
-            return self.files(layout, files, wanted, self.limit);
+            return self.files(layout, files, self.distinct, wanted, self.limit);
         }
         let mut also = inputs;
         if layout.equality {
@@ -74,7 +77,7 @@ impl Scan<'_> {
             }
         }
         let limit = self.limit.filter(|_| !layout.equality);
-        let mut plan = self.files(layout, files, read, limit)?;
+        let mut plan = self.files(layout, files, self.distinct, read, limit)?;
         for deletes in deletes.iter().filter(|_| layout.equality) {
             plan = self.without(plan, deletes)?;
         }
@@ -94,6 +97,7 @@ impl Scan<'_> {
         &self,
         layout: &Layout,
         files: Vec<SharedFile>,
+        distinct: &BTreeMap<usize, usize>,
         columns: Vec<usize>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
@@ -101,7 +105,8 @@ impl Scan<'_> {
             true => (layout.numbered(), files.into_iter().map(numbered).collect()),
             false => (layout.schema.clone(), files),
         };
-        let statistics = merged(&files, schema.table_schema())?;
+        let mut statistics = merged(&files, schema.table_schema())?;
+        count(&mut statistics, layout, distinct);
         let partitions = self.state.config().target_partitions().max(1);
         let mut options = TableParquetOptions {
             global: self.state.config_options().execution.parquet.clone(),
@@ -128,7 +133,7 @@ impl Scan<'_> {
     fn without(&self, rows: Arc<dyn ExecutionPlan>, deletes: &EqualityDeletes) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = deletes.layout.schema.table_schema();
         let all = (0..schema.fields().len()).collect();
-        let removed = self.files(&deletes.layout, deletes.files.clone(), all, None)?;
+        let removed = self.files(&deletes.layout, deletes.files.clone(), &BTreeMap::new(), all, None)?;
         let (left, right) = (removed.schema(), rows.schema());
         let pair = |left_name: &str, right_name: &str| -> Result<(Arc<dyn PhysicalExpr>, Arc<dyn PhysicalExpr>)> {
             Ok((
@@ -186,6 +191,17 @@ fn merged(files: &[SharedFile], schema: &SchemaRef) -> Result<Statistics> {
     let bytes = files.iter().fold(0u64, |bytes, file| bytes.saturating_add(file.size));
     all.total_byte_size = usize::try_from(bytes).map_or(Precision::Absent, Precision::Inexact);
     Ok(all)
+}
+
+/// Adds how many values columns have: of the files that are read, no more than they have rows.
+fn count(statistics: &mut Statistics, layout: &Layout, distinct: &BTreeMap<usize, usize>) {
+    let rows = statistics.num_rows.get_value().copied().unwrap_or(usize::MAX);
+    for (at, count) in distinct {
+        let position = layout.positions.get(*at);
+        if let Some(column) = position.and_then(|position| statistics.column_statistics.get_mut(*position)) {
+            column.distinct_count = Precision::Inexact(rows.min(*count));
+        }
+    }
 }
 
 /// One plan for all.

@@ -1,6 +1,7 @@
 //! Iceberg tables: where their current metadata is, what they offer, and which files a snapshot has.
 
 mod client;
+mod distinct;
 mod files;
 mod manifests;
 mod metadata;

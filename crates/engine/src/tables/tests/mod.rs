@@ -10,6 +10,7 @@ mod delta;
 pub(super) mod fuzz;
 mod iceberg;
 mod java;
+mod layout;
 mod metadata;
 mod object_store;
 mod postgres;
