@@ -14,7 +14,7 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{
-    EquivalenceProperties, Partitioning, PhysicalExpr, create_physical_expr, split_conjunction,
+    EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr, create_physical_expr, split_conjunction,
 };
 use datafusion::physical_plan::execution_plan::{CardinalityEffect, ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::filter_pushdown::{
@@ -25,7 +25,9 @@ use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricBuilder,
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, SortOrderPushdownResult as Pushed,
+};
 use futures::TryStreamExt;
 
 use super::admit::{Admission, admit};
@@ -373,6 +375,26 @@ impl ExecutionPlan for BarrierExec {
             return Ok(None);
         }
         Ok(Some(Arc::new(self.narrowed(outputs)?)))
+    }
+
+    /// Where every row is seen, files and row groups may be read in the order of their bounds: the best rows of a sort come first, and
+    /// leave out the others. The sort stays, and so do keys that are masked.
+    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> Result<Pushed<Arc<dyn ExecutionPlan>>> {
+        let below = |key: &PhysicalSortExpr| {
+            let column = key.expr.downcast_ref::<Column>()?;
+            let clear = self.outputs.get(column.index())?.clear()?.clone();
+            Some(PhysicalSortExpr::new(Arc::new(clear), key.options))
+        };
+        let keys: Vec<PhysicalSortExpr> = order.iter().map_while(below).collect();
+        if self.filter.is_some() || keys.is_empty() {
+            return Ok(Pushed::Unsupported);
+        }
+        Ok(match self.input.try_pushdown_sort(&keys)? {
+            Pushed::Exact { inner } | Pushed::Inexact { inner } => {
+                Pushed::Inexact { inner: Arc::new(self.with_input(inner)?) }
+            }
+            Pushed::Unsupported => Pushed::Unsupported,
+        })
     }
 
     fn gather_filters_for_pushdown(
