@@ -1,5 +1,6 @@
 //! Iceberg tables: where their current metadata is, what they offer, and which files a snapshot has.
 
+mod avro;
 mod client;
 mod distinct;
 mod files;

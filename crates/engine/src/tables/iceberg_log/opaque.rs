@@ -140,7 +140,7 @@ fn changed(key: &[u8], value: &[u8]) -> Option<String> {
 }
 
 /// A number as Avro writes it: zigzag, seven bits a byte, the lowest first.
-fn long(rest: &mut &[u8]) -> Option<i64> {
+pub(super) fn long(rest: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (first, others) = rest.split_first()?;
@@ -162,7 +162,8 @@ fn write_long(out: &mut Vec<u8>, value: i64) {
     out.push(value as u8);
 }
 
-fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Bytes with their length before them.
+pub(super) fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(long(rest)?).ok()?;
     let (text, others) = rest.split_at_checked(length)?;
     *rest = others;

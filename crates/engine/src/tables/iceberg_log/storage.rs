@@ -14,13 +14,9 @@ use iceberg::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use super::opaque;
+use super::{avro, opaque};
 use crate::tables::store::TableRoot;
-
-/// Values of one list, and bytes of one block before they are unpacked: writers end blocks at some ten thousand bytes.
-const MOST_VALUES: usize = 16 << 20;
 
 /// The files of a table. With `opaque`, manifests are given without what the library cannot read.
 pub(super) fn file_io(root: &TableRoot, opaque: bool) -> FileIO {
@@ -59,41 +55,6 @@ fn read_only<T>() -> Result<T> {
     Err(Error::new(ErrorKind::FeatureUnsupported, "tables are read only"))
 }
 
-/// The library makes room for as many values as a file says to have: of what is compressed in it, at most so many, and of
-/// its header, as many as there can be.
-fn harmless(bytes: &[u8]) -> Result<()> {
-    apache_avro::util::max_allocation_bytes(MOST_VALUES);
-    match !bytes.starts_with(opaque::AVRO)
-        || opaque::header(bytes).is_some_and(|(entries, _)| entries.iter().all(is_known))
-    {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::DataInvalid, "the header of an Avro file is damaged")),
-    }
-}
-
-/// No list in Iceberg's files has values that take no bytes, of which there could be any number.
-fn is_known((key, schema): &opaque::Entry<'_>) -> bool {
-    *key != b"avro.schema" || serde_json::from_slice(schema).is_ok_and(|schema| takes_bytes(&schema))
-}
-
-fn takes_bytes(schema: &Value) -> bool {
-    match schema {
-        Value::Array(parts) => parts.iter().all(takes_bytes),
-        Value::Object(parts) => {
-            let is_list = parts.get("type").is_some_and(|of| of == "array" || of == "map");
-            let listed = parts.get("items").or_else(|| parts.get("values"));
-            let is_empty = |of: &Value| {
-                of == "null"
-                    || of.get("type").is_some_and(|of| of == "null")
-                    || of.get("fields").is_some_and(|of| *of == json!([]))
-                    || of.get("size").is_some_and(|size| *size == json!(0))
-            };
-            !(is_list && listed.is_none_or(is_empty)) && parts.values().all(takes_bytes)
-        }
-        _ => true,
-    }
-}
-
 struct Reader {
     store: Arc<dyn ObjectStore>,
     path: Path,
@@ -126,7 +87,9 @@ impl Storage for TableStorage {
     async fn read(&self, name: &str) -> Result<Bytes> {
         let (store, path) = self.locate(name)?;
         let bytes = store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        harmless(&bytes)?;
+        if !avro::is_harmless(&bytes) {
+            return Err(Error::new(ErrorKind::DataInvalid, "an Avro file is damaged"));
+        }
         let plain = self.opaque.then(|| opaque::of_manifest(&bytes)).flatten();
         Ok(plain.unwrap_or(bytes))
     }
@@ -162,40 +125,5 @@ impl Storage for TableStorage {
 
     fn new_output(&self, path: &str) -> Result<OutputFile> {
         Ok(OutputFile::new(Arc::new(self.clone()), path.to_string()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_nothing_are_refused() {
-        for (schema, expected) in [
-            (
-                json!({"type": "record", "fields": [{"name": "a", "type": ["null", {"type": "array", "items": "long"}]}]}),
-                true,
-            ),
-            (json!({"type": "record", "fields": [{"name": "a", "type": ["null", "int"]}]}), true),
-            (json!({"type": "array", "items": "null"}), false),
-            (json!({"type": "array", "items": {"type": "null"}}), false),
-            (json!({"type": "map", "values": "string"}), true),
-            (json!({"type": "array"}), false),
-            (
-                json!({"type": "record", "fields": [{"name": "a", "type": {"type": "array", "items": {"type": "record", "fields": []}}}]}),
-                false,
-            ),
-            (json!({"type": "array", "items": {"type": "fixed", "size": 0}}), false),
-        ] {
-            assert_eq!(takes_bytes(&schema), expected, "{schema}");
-        }
-    }
-
-    #[test]
-    fn a_header_has_no_more_entries_than_it_has_bytes() {
-        let mut file = b"Obj\x01".to_vec();
-        file.extend([0x80, 0x80, 0x80, 0x80, 0x02]);
-        assert!(harmless(&file).is_err());
-        assert!(harmless(b"no Avro at all").is_ok());
     }
 }
