@@ -8,6 +8,7 @@ mod bad_input;
 mod browser;
 mod cli;
 mod clients;
+mod data_cache;
 mod differential;
 mod doors;
 mod every_type;

@@ -22,4 +22,4 @@ pub use guards::Guard;
 pub use guards::Guards;
 pub use scrub::wire_schema;
 pub use stopwatch::{Stage, Stopwatch, collecting, stages};
-pub use tables::{PinnedTable, Tables, TablesOptions};
+pub use tables::{DataCache, PinnedTable, Tables, TablesOptions};

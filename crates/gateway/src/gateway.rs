@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use portcullis_audit::{Journal, JournalOptions};
 use portcullis_contract::Finding;
-use portcullis_engine::{Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
+use portcullis_engine::{DataCache, Engine, EngineLimits, Guards, Tables, TablesOptions, collecting};
 use portcullis_govern::{AsOf, Defaults, MaskKey, ParseLimits, Principal, RequestContext, Statements, Subject, UTC};
 
 use crate::access::{self, AccessReport};
@@ -476,7 +476,13 @@ fn parse_limits(config: &Config) -> ParseLimits {
 
 fn engine(mesh_dir: &Path, config: &Config, guards: Guards) -> Result<Engine, GatewayError> {
     let (limits, catalogue) = (&config.limits, &config.catalogue);
+    let data_cache =
+        config.cache.dir.as_ref().map(|dir| DataCache::open(&mesh_dir.join(dir), config.cache.size.bytes()));
+    let data_cache = data_cache.transpose().map_err(|error| {
+        GatewayError::invalid(format!("{}: `cache.dir` cannot be used: {error}", crate::config::FILE))
+    })?;
     let tables = Tables::new(TablesOptions {
+        data_cache,
         refresh_age: catalogue.refresh_age.duration(),
         cache_bytes: catalogue.cache.bytes(),
         ..TablesOptions::new(mesh_dir)

@@ -24,10 +24,16 @@ impl Lookups {
         self.misses.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many of what was asked for were there, and so many were not.
+    pub fn count(&self, hits: u64, misses: u64) {
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+        self.misses.fetch_add(misses, Ordering::Relaxed);
+    }
+
     /// A cache of this name, by these lookups, that holds so much now.
     pub fn of(&self, name: &'static str, entries: u64, bytes: Option<u64>) -> CacheUse {
         let (hits, misses) = (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed));
-        CacheUse { name, hits, misses, entries, bytes }
+        CacheUse { name, hits, misses, entries, bytes, failures: None }
     }
 }
 
@@ -44,6 +50,8 @@ pub struct CacheUse {
     pub entries: u64,
     /// By estimate, where it is bounded by bytes.
     pub bytes: Option<u64>,
+    /// How often its disk failed it, of one that has a disk.
+    pub failures: Option<u64>,
 }
 
 /// Two generations: what is used moves to the young one, and when that is full the old one is dropped. So what is asked for
@@ -177,7 +185,7 @@ mod tests {
         memo.insert(1, 'a', 2);
         assert_eq!(memo.get(&1), Some('a'));
         assert_eq!(memo.get_if(&1, |_| false), None, "it does not hold any more");
-        let expected = CacheUse { name: "some", hits: 1, misses: 2, entries: 1, bytes: Some(2) };
+        let expected = CacheUse { name: "some", hits: 1, misses: 2, entries: 1, bytes: Some(2), failures: None };
         assert_eq!(memo.usage("some", true), expected);
         let next: Memo<u8, u8> = Memo::new(10).counted_by(lookups);
         assert_eq!(next.usage("some", false), CacheUse { entries: 0, bytes: None, ..expected }, "counts go on");

@@ -19,6 +19,9 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::data_cache::DataCache;
+use super::reader::FileKey;
+
 /// The name under which its refusals are found among those of stores.
 pub(super) const NAME: &str = "confined store";
 
@@ -29,6 +32,8 @@ pub(super) struct Confined {
     allowed: Vec<Path>,
     /// Where the store is in the file system, if it is there: links are followed before a path is judged.
     directory: Option<PathBuf>,
+    /// Where bytes of its data files are kept.
+    cache: Option<DataCache>,
 }
 
 impl Confined {
@@ -39,7 +44,21 @@ impl Confined {
         directory: Option<PathBuf>,
     ) -> Self {
         let allowed = allowed.into_iter().filter(|path| path.parts().next().is_some()).collect();
-        Self { inner, allowed, directory }
+        Self { inner, allowed, directory, cache: None }
+    }
+
+    /// With a cache of the bytes of its data files.
+    pub(super) fn with_cache(self, cache: Option<DataCache>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// Ranges of a data file, which is known as `file` and never changed: from the cache, where there is one.
+    pub(super) async fn data(&self, path: &Path, file: &Arc<FileKey>, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.check(path).await?;
+        match &self.cache {
+            Some(cache) => cache.ranges(&self.inner, path, file, ranges).await,
+            None => self.inner.get_ranges(path, ranges).await,
+        }
     }
 
     /// Whether a path may be read, as far as its name tells.

@@ -10,6 +10,7 @@ mod bucket;
 mod cache;
 mod clients;
 mod confined;
+mod data_cache;
 mod deletes;
 mod delta_log;
 mod fault;
@@ -50,6 +51,8 @@ use open::Opener;
 use provider::{Snapshot, SnapshotProvider};
 use slot::Slots;
 
+pub use data_cache::DataCache;
+
 /// How tables are opened and kept.
 #[derive(Debug, Clone)]
 pub struct TablesOptions {
@@ -62,6 +65,8 @@ pub struct TablesOptions {
     pub cache_bytes: u64,
     /// Longest wait for a store or a catalogue before it counts as unavailable.
     pub store_timeout: Duration,
+    /// Where bytes of data files of object stores are kept.
+    pub data_cache: Option<DataCache>,
 }
 
 impl TablesOptions {
@@ -72,6 +77,7 @@ impl TablesOptions {
             refresh_age: Duration::from_secs(5),
             cache_bytes: 128 << 20,
             store_timeout: Duration::from_secs(8),
+            data_cache: None,
         }
     }
 }
@@ -117,6 +123,7 @@ impl Tables {
     pub fn caches(&self) -> Vec<CacheUse> {
         let mut caches = vec![self.slots.usage(), self.opener.stores.footers()];
         caches.extend(self.caches.usage());
+        caches.extend(self.options.data_cache.as_ref().map(DataCache::usage));
         caches
     }
 

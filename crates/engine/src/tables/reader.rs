@@ -24,22 +24,23 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use portcullis_govern::CacheUse;
 
 use super::cache::{Counted, weight};
+use super::confined::Confined;
 
 /// How many rows a file has by its table's metadata.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowsOfFile(pub(super) u64);
 
 /// What tells a file from all others: its store and path, its length, and when it was written.
-type FileKey = (String, u64, i64);
+pub(super) type FileKey = (String, u64, i64);
 
 /// Footers of Parquet files with their page indexes, of all stores together.
 #[derive(Debug, Clone)]
-pub(super) struct Footers(Counted<FileKey, Arc<ParquetMetaData>>);
+pub(super) struct Footers(Counted<Arc<FileKey>, Arc<ParquetMetaData>>);
 
 impl Footers {
     /// Of at most this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        let weigher = |(path, ..): &FileKey, footer: &Arc<ParquetMetaData>| weight(path.len() + footer.memory_size());
+        let weigher = |file: &Arc<FileKey>, footer: &Arc<ParquetMetaData>| weight(file.0.len() + footer.memory_size());
         Self(Cache::builder().max_capacity(bytes).weigher(weigher).build().into())
     }
 
@@ -53,7 +54,7 @@ impl Footers {
 #[derive(Debug)]
 pub(super) struct Readers {
     inner: DefaultParquetFileReaderFactory,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<Confined>,
     /// By which its files are told from those of other stores.
     name: String,
     footers: Footers,
@@ -61,8 +62,9 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Readers that keep what they learn of files in `footers`, where the store has a name of its own.
-    pub(super) fn new(store: Arc<dyn ObjectStore>, name: &str, footers: Footers) -> Self {
-        Self { inner: DefaultParquetFileReaderFactory::new(Arc::clone(&store)), store, name: name.to_owned(), footers }
+    pub(super) fn new(store: Arc<Confined>, name: &str, footers: Footers) -> Self {
+        let inner = DefaultParquetFileReaderFactory::new(Arc::clone(&store) as _);
+        Self { inner, store, name: name.to_owned(), footers }
     }
 }
 
@@ -77,6 +79,7 @@ impl ParquetFileReaderFactory for Readers {
         let rows = file.extension::<RowsOfFile>().map(|rows| rows.0);
         let (path, size) = (file.object_meta.location.clone(), file.object_meta.size);
         let key = (format!("{}{path}", self.name), size, file.object_meta.last_modified.timestamp_millis());
+        let key = Arc::new(key);
         let inner = self.inner.create_reader(partition, file, size_hint, metrics)?;
         let (store, footers) = (Arc::clone(&self.store), self.footers.clone());
         Ok(Box::new(Reader { inner, rows, store, path, size, key, footers }))
@@ -86,10 +89,10 @@ impl ParquetFileReaderFactory for Readers {
 struct Reader {
     inner: Box<dyn AsyncFileReader + Send>,
     rows: Option<u64>,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<Confined>,
     path: Path,
     size: u64,
-    key: FileKey,
+    key: Arc<FileKey>,
     footers: Footers,
 }
 
@@ -110,9 +113,16 @@ impl Reader {
         explained(read, self.store.as_ref(), &self.path, self.size).await
     }
 
+    /// Bytes of the file.
+    async fn data(&mut self, ranges: &[Range<u64>]) -> ParquetResult<Vec<Bytes>> {
+        let read = self.store.data(&self.path, &self.key, ranges).await;
+        let read = read.map_err(|error| ParquetError::External(Box::new(error)));
+        explained(read, self.store.as_ref(), &self.path, self.size).await
+    }
+
     /// The footer, read by whoever comes first.
     async fn footer(&mut self, options: &ArrowReaderOptions) -> ParquetResult<Arc<ParquetMetaData>> {
-        let (footers, key) = (self.footers.clone(), self.key.clone());
+        let (footers, key) = (self.footers.clone(), Arc::clone(&self.key));
         let mut own = None;
         let read = async { self.read(options).await.map_err(|error| own = Some(error)) };
         match (footers.0.try_get_with(key, read).await, own) {
@@ -126,13 +136,15 @@ impl Reader {
 
 impl AsyncFileReader for Reader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let Self { inner, store, path, size, .. } = self;
-        async move { explained(inner.get_bytes(range).await, store.as_ref(), path, *size).await }.boxed()
+        async move {
+            let read = self.data(std::slice::from_ref(&range)).await?;
+            read.into_iter().next().ok_or_else(|| ParquetError::General("no bytes were read".into()))
+        }
+        .boxed()
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
-        let Self { inner, store, path, size, .. } = self;
-        async move { explained(inner.get_byte_ranges(ranges).await, store.as_ref(), path, *size).await }.boxed()
+        async move { self.data(&ranges).await }.boxed()
     }
 
     fn get_metadata<'a>(

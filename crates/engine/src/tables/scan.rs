@@ -110,7 +110,7 @@ impl Scan<'_> {
         // Else they are read as nanoseconds, of which 64 bits end in 2262.
         options.global.coerce_int96 = Some("us".to_owned());
         let root = &self.root.root;
-        let readers = Readers::new(Arc::clone(&self.root.store) as _, root.url.as_str(), root.footers.clone());
+        let readers = Readers::new(Arc::clone(&self.root.store), root.url.as_str(), root.footers.clone());
         let source: Arc<dyn FileSource> = Arc::new(
             ParquetSource::new(schema)
                 .with_table_parquet_options(options)

@@ -22,6 +22,7 @@ use url::Url;
 use super::TablesOptions;
 use super::bucket::Bucket;
 use super::confined::Confined;
+use super::data_cache::DataCache;
 use super::fault::Fault;
 use super::lent::{Lender, Lent, LentKeys};
 use super::reader::Footers;
@@ -66,6 +67,8 @@ pub(super) struct Root {
     pub(super) footers: Footers,
     /// Credentials that a catalogue lends for it.
     pub(super) lent: Option<Arc<LentKeys>>,
+    /// Bytes of data files, of this store and all others; none of directories, which are on a disk already.
+    data: Option<DataCache>,
     place: Place,
 }
 
@@ -143,7 +146,8 @@ pub(super) struct TableRoot {
 impl TableRoot {
     fn new(root: Arc<Root>, base: Path, granted: Option<Vec<Path>>) -> Self {
         let allowed = granted.iter().flatten().chain([&base]).cloned();
-        let store = Arc::new(Confined::new(Arc::clone(&root.store), allowed, root.real_directory()));
+        let store = Confined::new(Arc::clone(&root.store), allowed, root.real_directory());
+        let store = Arc::new(store.with_cache(root.data.clone()));
         Self { root, base, declared: None, store, granted }
     }
 
@@ -153,7 +157,7 @@ impl TableRoot {
         let place = Place::Bucket { bucket: Bucket::S3("test".to_owned()), prefix: Path::ROOT };
         let url = ObjectStoreUrl::parse("test://store").map_err(|error| Fault::Internal(error.to_string()))?;
         let footers = Footers::new(0);
-        let root = Root { connection: "lake".to_owned(), url, store, footers, lent: None, place };
+        let root = Root { connection: "lake".to_owned(), url, store, footers, lent: None, data: None, place };
         Ok(Self::new(Arc::new(root), parse(base)?, None))
     }
 
@@ -236,6 +240,7 @@ pub(super) struct Stores {
     mesh_dir: PathBuf,
     pub(super) timeout: Duration,
     footers: Footers,
+    data: Option<DataCache>,
     registry: Arc<Registry>,
     open: Mutex<HashMap<String, Arc<Root>>>,
     opened: AtomicU64,
@@ -249,6 +254,7 @@ impl Stores {
             mesh_dir,
             timeout: options.store_timeout,
             footers: Footers::new(options.cache_bytes),
+            data: options.data_cache.clone(),
             registry: Arc::default(),
             open: Mutex::default(),
             opened: AtomicU64::new(0),
@@ -394,7 +400,7 @@ impl Stores {
             let store = self.client(connection, &bucket, options, lent)?;
             let prefix = parse(prefix.trim_end_matches('/'))?;
             let root = self.root(connection, url, store, Place::Bucket { bucket, prefix });
-            Ok(Root { lent: lent.keys.clone(), ..root })
+            Ok(Root { lent: lent.keys.clone(), data: self.data.clone(), ..root })
         })?;
         if let (Some(used), Some(newest)) = (&root.lent, &lent.keys) {
             used.renew(newest);
@@ -403,7 +409,8 @@ impl Stores {
     }
 
     fn root(&self, connection: &str, url: ObjectStoreUrl, store: Arc<dyn ObjectStore>, place: Place) -> Root {
-        Root { connection: connection.to_owned(), url, store, footers: self.footers.clone(), lent: None, place }
+        let (connection, footers) = (connection.to_owned(), self.footers.clone());
+        Root { connection, url, store, footers, lent: None, data: None, place }
     }
 
     fn get_or_open(

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use portcullis_engine::DataCache;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Contracts, connections and policies.
     pub catalogue: Catalogue,
+    /// Bytes of data files on the gateway's own disk.
+    pub cache: Cache,
 }
 
 /// Where the gateway listens.
@@ -230,6 +233,17 @@ pub struct Catalogue {
     pub cache: Size,
 }
 
+/// Bytes of data files that came from object stores, on the gateway's own disk, so that the stores are asked for them once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Directory of its file, which is encrypted, and gone when the gateway ends; only the gateway's user may enter it. It is made
+    /// if it is not there. Without it, there is no such cache.
+    pub dir: Option<PathBuf>,
+    /// Disk space for it, 64 MiB at least.
+    pub size: Size,
+}
+
 impl Default for Listen {
     fn default() -> Listen {
         Listen {
@@ -325,6 +339,12 @@ impl Default for Catalogue {
     }
 }
 
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache { dir: None, size: Size::mib(20 * 1024) }
+    }
+}
+
 impl Config {
     /// Reads `portcullis.toml` of a mesh directory; all defaults where there is none.
     ///
@@ -392,6 +412,10 @@ impl Config {
         }
         if self.identity.page.url.is_some() && self.listen.http.is_none() {
             return Err(GatewayError::invalid(format!("{FILE}: `identity.page.url` needs `listen.http`")));
+        }
+        if self.cache.size.bytes() < DataCache::LEAST_BYTES {
+            let least = Size::mib(DataCache::LEAST_BYTES >> 20);
+            return Err(GatewayError::invalid(format!("{FILE}: `cache.size` must be at least {least}")));
         }
         let certificates = self.listen.tls_client_ca.is_some();
         if certificates && self.listen.tls_key.is_none() {

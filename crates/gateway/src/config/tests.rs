@@ -118,7 +118,7 @@ fn hold(path: &Path, text: &str, expected: &str) {
 fn keys(schema: &Value) -> String {
     let defaults = serde_json::to_value(Config::default()).unwrap();
     let mut text = String::new();
-    for section in ["listen", "identity", "limits", "audit", "log", "telemetry", "secrets", "catalogue"] {
+    for section in ["listen", "identity", "limits", "audit", "log", "telemetry", "secrets", "catalogue", "cache"] {
         let of = &schema["properties"][section];
         let name = of["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
         let definition = &schema["$defs"][name];

@@ -67,11 +67,12 @@ impl Metrics {
 }
 
 fn of_caches(out: &mut String, caches: &[CacheUse]) {
-    let rows: [(&str, &str, &str, OfCache); 4] = [
+    let rows: [(&str, &str, &str, OfCache); 5] = [
         ("cache_hits_total", "counter", "Times that a cache had what was asked for.", |cache| Some(cache.hits)),
         ("cache_misses_total", "counter", "Times that it had not.", |cache| Some(cache.misses)),
         ("cache_entries", "gauge", "What a cache holds.", |cache| Some(cache.entries)),
         ("cache_bytes", "gauge", "Its size by estimate, of those that are bounded by bytes.", |cache| cache.bytes),
+        ("cache_failures_total", "counter", "Times that a cache's disk failed it.", |cache| cache.failures),
     ];
     for (name, kind, help, value) in rows {
         head(out, name, kind, help);

@@ -78,3 +78,22 @@ async fn links_are_followed_before_they_are_judged() {
     let missing = confined.get(&path("orders/t/missing")).await.unwrap_err();
     assert!(matches!(missing, Error::NotFound { .. }), "{missing}");
 }
+
+#[tokio::test]
+async fn what_is_in_the_data_cache_is_for_who_may_read_the_file() {
+    let (lake, directory) = (lake().await, tempfile::TempDir::new().unwrap());
+    let cache = DataCache::open(&directory.path().join("cache"), 0).unwrap();
+    let view = |of: &str| Confined::new(Arc::clone(&lake), [path(of)], None).with_cache(Some(cache.clone()));
+    let file = Arc::new(("s0/hr/salaries/c".to_owned(), 6, 0));
+    let secret = path("hr/salaries/c");
+    let read = view("hr/salaries").data(&secret, &file, std::slice::from_ref(&(0..6))).await.unwrap();
+    assert_eq!(read, ["needle"]);
+    assert_eq!(cache.usage().misses, 1);
+    for foreign in ["orders/t", "hr/salaries/c/d", "hr/sal", ""] {
+        let error = view(foreign).data(&secret, &file, std::slice::from_ref(&(0..6))).await.unwrap_err();
+        assert!(matches!(error, Error::Generic { store: NAME, .. }), "{foreign}: {error}");
+    }
+    // It is there, and who may read it needs no store.
+    lake.delete(&secret).await.unwrap();
+    assert_eq!(view("hr/salaries").data(&secret, &file, std::slice::from_ref(&(0..6))).await.unwrap(), ["needle"]);
+}

@@ -22,6 +22,8 @@ pub(in crate::tables) struct Counting {
     pub(in crate::tables) heads: AtomicUsize,
     /// Listings.
     pub(in crate::tables) lists: AtomicUsize,
+    /// Bytes of what was read.
+    pub(in crate::tables) bytes: AtomicUsize,
     /// How many of the next reads fail.
     pub(in crate::tables) failures: AtomicUsize,
 }
@@ -59,7 +61,13 @@ impl ObjectStore for Counting {
                 return Err(Error::Generic { store: "counting", source: "away".into() });
             }
         }
-        self.inner.get_opts(path, options).await
+        let is_read = !options.head;
+        let got = self.inner.get_opts(path, options).await?;
+        if is_read {
+            let read = usize::try_from(got.range.end - got.range.start).unwrap();
+            self.bytes.fetch_add(read, Ordering::SeqCst);
+        }
+        Ok(got)
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
