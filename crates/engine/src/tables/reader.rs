@@ -131,13 +131,6 @@ impl Reader {
         explained(read, self.store.as_ref(), &self.path, self.size).await
     }
 
-    /// Bytes of the file.
-    async fn data(&mut self, ranges: &[Range<u64>]) -> ParquetResult<Vec<Bytes>> {
-        let read = self.store.data(&self.path, &self.key, ranges).await;
-        let read = read.map_err(|error| ParquetError::External(Box::new(error)));
-        explained(read, self.store.as_ref(), &self.path, self.size).await
-    }
-
     /// The footer, read by whoever comes first.
     async fn footer(&mut self, options: &ArrowReaderOptions) -> ParquetResult<Arc<ParquetMetaData>> {
         let (footers, key) = (self.footers.clone(), Arc::clone(&self.key));
