@@ -46,6 +46,18 @@ async fn what_was_described_is_known_when_it_runs_and_when_it_is_asked_again() {
     assert!(!of_plan[0].0[0].columns.is_empty() && !of_plan[0].0[0].policies.is_empty(), "{of_plan:?}");
 }
 
+/// Planning adds the columns of a sort's expression in an order of chance: the check of known plans is not to mind.
+#[tokio::test]
+async fn a_plan_is_known_though_planning_again_would_write_it_otherwise() {
+    let f = fixture().await;
+    let ana = f.session("ana");
+    let sorted = "SELECT 1 AS one FROM orders.order_events ORDER BY concat(order_id, customer_id)";
+    for _ in 0..20 {
+        f.rows(&ana, sorted).await.unwrap();
+    }
+    assert_eq!(plans(&f), (19, 1, 1));
+}
+
 #[tokio::test]
 async fn no_plan_serves_another_principal_purpose_address_or_credential() {
     let f = fixture().await;

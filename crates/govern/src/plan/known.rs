@@ -86,7 +86,7 @@ impl Planner {
         let again = deep(|| self.plan(statement, &mut context, None, &Versions::default()));
         again.is_ok_and(|(again, now)| {
             let scans = again.scans().iter().zip(plan.scans());
-            again.logical().display_indent_schema().to_string() == plan.logical().display_indent_schema().to_string()
+            shape(again.logical()) == shape(plan.logical())
                 && again.scans().len() == plan.scans().len()
                 && scans.into_iter().all(|(now, then)| now.shows_the_same(then))
                 && again.schema() == plan.schema()
@@ -94,6 +94,17 @@ impl Planner {
                 && (&now.columns, &now.system_tables) == (&then.columns, &then.system_tables)
         })
     }
+}
+
+/// A plan's text, the words of each line in order: columns that only a sort reads are added to projections in an order that changes
+/// from one planning to the next.
+fn shape(plan: &LogicalPlan) -> Vec<Vec<String>> {
+    let words = |line: &str| {
+        let mut words: Vec<String> = line.split([',', '[', ']']).map(|word| word.trim().to_owned()).collect();
+        words.sort_unstable();
+        words
+    };
+    plan.display_indent_schema().to_string().lines().map(words).collect()
 }
 
 /// The plans of one planner.
